@@ -1,0 +1,120 @@
+//! Work requests and completions: plain values, shared by both providers.
+
+/// One scatter/gather element, laid out as `struct ibv_sge` so that `ibv` posts arrays of it as
+/// they are (pinned by a test there).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sge {
+    /// Virtual address of the first byte.
+    pub addr: u64,
+    /// Bytes.
+    pub length: u32,
+    /// Local key of the registration that covers the range.
+    pub lkey: u32,
+}
+
+/// What a Send Queue entry does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Op {
+    /// Carries its SGEs into the peer's next Receive.
+    Send,
+    /// The same, and invalidates the peer's key.
+    SendWithInvalidate {
+        /// The peer's key.
+        rkey: u32,
+    },
+    /// Places its SGEs at the peer's address.
+    RdmaWrite {
+        /// Where.
+        remote_addr: u64,
+        /// The peer's key for it.
+        rkey: u32,
+    },
+    /// Fetches from the peer's address into its SGEs.
+    RdmaRead {
+        /// From where.
+        remote_addr: u64,
+        /// The peer's key for it.
+        rkey: u32,
+    },
+}
+
+/// A Send Queue work request.
+#[derive(Clone, Copy, Debug)]
+pub struct SendWr<'a> {
+    /// Comes back in [`Completion::wr_id`].
+    pub wr_id: u64,
+    /// Local memory; read during the post call only.
+    pub sges: &'a [Sge],
+    /// What to do.
+    pub op: Op,
+    /// Ask for a completion entry. Errors produce one regardless.
+    pub signaled: bool,
+    /// Wait for earlier RDMA Reads of this queue first.
+    pub fence: bool,
+}
+
+/// A Receive Queue work request: one buffer for one message.
+#[derive(Clone, Copy, Debug)]
+pub struct RecvWr {
+    /// Comes back in [`Completion::wr_id`].
+    pub wr_id: u64,
+    /// Where the message goes.
+    pub sge: Sge,
+}
+
+/// A completion queue entry.
+///
+/// Only `wr_id`, `status` and `qp_num` mean anything unless `status` is [`WcStatus::Success`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// From the work request.
+    pub wr_id: u64,
+    /// Outcome.
+    pub status: WcStatus,
+    /// Message length, for Receives.
+    pub byte_len: u32,
+    /// The key of ours that the peer invalidated along with this message.
+    pub invalidated_rkey: Option<u32>,
+    /// Local queue pair number.
+    pub qp_num: u32,
+}
+
+impl Default for Completion {
+    fn default() -> Self {
+        Self {
+            wr_id: 0,
+            status: WcStatus::Success,
+            byte_len: 0,
+            invalidated_rkey: None,
+            qp_num: 0,
+        }
+    }
+}
+
+/// Completion status; the names are those of `enum ibv_wc_status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WcStatus {
+    /// Done.
+    Success,
+    /// The queue pair went to the error state before this entry was executed.
+    Flushed,
+    /// A message did not fit its Receive, or an SGE list is too long.
+    LocalLength,
+    /// A local key or range is wrong.
+    LocalProtection,
+    /// The peer's key, range or permission is wrong.
+    RemoteAccess,
+    /// The peer could not take the request (message too long for its Receive).
+    RemoteInvalidRequest,
+    /// The peer failed to carry it out.
+    RemoteOperation,
+    /// No acknowledgement after all retries.
+    RetryExceeded,
+    /// The peer had no Receive posted after all retries.
+    RnrRetryExceeded,
+    /// Anything else, by number.
+    Other(u32),
+}
