@@ -1,0 +1,33 @@
+# Which accelerator: KVM where it runs this kernel, else emulation (TCG).
+# Sets accel and the machine arguments accel_args.
+# shellcheck shell=bash
+
+# A /dev/kvm may be there and not work (it can hang in the guest's first
+# instructions), so this boots the kernel and waits for a word from guest/init.
+kvm_boots() {
+    local answer
+    [[ -r /dev/kvm && -w /dev/kvm ]] || return 1
+    answer=$(timeout -k 1 8 qemu-system-x86_64 -machine q35,accel=kvm -cpu host -m 512 \
+        -display none -nodefaults -no-reboot -serial stdio \
+        -kernel "$kernel_dir/vmlinuz" -initrd "$initramfs" \
+        -append "console=ttyS0 panic=-1 quiet rxevm=probe" </dev/null 2>/dev/null) || true
+    [[ $answer == *"probe ok"* ]]
+}
+
+prepare_accel() {
+    local known
+    if [[ $accel == auto ]]; then
+        # What the probe found holds for this host and kernel until it reboots.
+        known=$cache/accel-$(cat /proc/sys/kernel/random/boot_id)-$kernel_release
+        if [[ ! -f $known ]]; then
+            rm -f "$cache"/accel-*
+            if kvm_boots; then echo kvm >"$known"; else echo tcg >"$known"; fi
+        fi
+        accel=$(<"$known")
+    fi
+    case $accel in
+        kvm) accel_args=(-machine q35,accel=kvm -cpu host) ;;
+        # With -cpu max two emulated CPUs oops in static-key patching.
+        tcg) accel_args=(-machine q35 -accel "tcg,thread=multi" -cpu Nehalem) ;;
+    esac
+}

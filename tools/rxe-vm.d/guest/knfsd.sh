@@ -1,0 +1,52 @@
+# The kernel's NFS server with RDMA on port 20049, and the exports tests need.
+# shellcheck shell=bash
+
+knfsd_up() {
+    modprobe -a nfsd rpcrdma || fail "the guest's kernel has no nfsd or no rpcrdma"
+    mountpoint -q /proc/fs/nfsd || mount -t nfsd nfsd /proc/fs/nfsd
+    mountpoint -q /var/lib/nfs/rpc_pipefs || {
+        mkdir -p /var/lib/nfs/rpc_pipefs
+        mount -t rpc_pipefs sunrpc /var/lib/nfs/rpc_pipefs
+    }
+    if ((inline)); then
+        echo "$inline" >/proc/sys/sunrpc/svc_rdma/max_req_size ||
+            fail "the guest's kernel refuses --inline $inline"
+    fi
+    exports_up
+    mkdir -p /run/rpcbind /run/sendsigs.omit.d
+    rpcbind -w || fail "rpcbind does not start"
+    rpc.nfsd --no-nfs-version 4 8 || fail "rpc.nfsd does not start"
+    echo "rdma 20049" >/proc/fs/nfsd/portlist || fail "knfsd does not listen on RDMA"
+    # Last, because a client takes an answer from mountd as: all of it is up.
+    rpc.mountd --port 20048 || fail "rpc.mountd does not start"
+    rpcinfo -t "$server_addr" 100005 3 >/dev/null || fail "MOUNT does not answer over TCP"
+}
+
+exports_up() {
+    local all='no_root_squash,insecure,async,no_subtree_check'
+    mkdir -p /export /export-ro /export-small /export-denied /var/lib/nfs/v4recovery
+    mount -t tmpfs -o size=45%,mode=777 export /export
+    mount -t tmpfs -o size=1m export-ro /export-ro
+    mount -t tmpfs -o size=16m,mode=777 export-small /export-small
+    mount -t tmpfs -o size=1m export-denied /export-denied
+    echo "read only" >/export-ro/hello
+    cat >/etc/exports <<TABLE
+/export        *(rw,fsid=0,$all)
+/export-ro     *(ro,fsid=1,$all)
+/export-small  *(rw,fsid=2,$all)
+/export-denied 203.0.113.1(rw,fsid=3,$all)
+TABLE
+    rm -rf /etc/exports.d
+    : >/var/lib/nfs/etab
+    : >/var/lib/nfs/rmtab
+    exportfs -ra || fail "exportfs refuses the exports"
+}
+
+knfsd_wait() {
+    local attempt
+    for attempt in {1..300}; do
+        rpcinfo -T tcp "$server_addr" 100005 3 >/dev/null 2>&1 && return
+        sleep 0.5
+    done
+    fail "the server did not answer MOUNT ($attempt attempts)"
+}

@@ -1,0 +1,47 @@
+# The RDMA link: rxe0 on v0, which is one end of a veth pair (one host) or the
+# virtio card that leads to the other machine (two hosts).
+# shellcheck shell=bash
+
+# RoCE's MTU is a power of two: 4500 leaves room for 4096 and the headers.
+link_mtu=4500
+
+link_up() {
+    ip link set lo up
+    modprobe -a ib_uverbs rdma_ucm rdma_rxe || fail "the guest's kernel has no rdma_rxe"
+    case $role in
+        one) veth_up ;;
+        *) card_up ;;
+    esac
+    rdma link add rxe0 type rxe netdev v0 || fail "rdma_rxe refused v0"
+    # The address becomes a GID, on which rdma_cm binds, a moment after rxe0 is there.
+    local attempt
+    for attempt in {1..50}; do
+        gid_ready && return
+        sleep 0.1
+    done
+    fail "rxe0 has no GID for its address after ${#attempt} attempts"
+}
+
+gid_ready() {
+    grep -qs 'ffff' /sys/class/infiniband/rxe0/ports/1/gids/*
+}
+
+veth_up() {
+    modprobe veth
+    ip link add v0 mtu $link_mtu type veth peer name v1 mtu $link_mtu
+    ip link set v1 up
+    ip addr add "$server_addr/24" dev v0
+    ip link set v0 up
+}
+
+card_up() {
+    local card addr=$server_addr
+    modprobe virtio_net
+    card=$(cd /sys/class/net && for card in *; do
+        [[ $card == lo ]] || { echo "$card"; break; }
+    done)
+    [[ $role == server ]] || addr=$client_addr
+    ip link set "$card" name v0
+    ip addr add "$addr/24" dev v0
+    ip link set v0 mtu $link_mtu up
+}
