@@ -27,9 +27,11 @@ mod region;
 pub mod reserve;
 mod spec;
 mod sys;
+#[cfg(test)]
+mod testing;
 
 pub use error::{Error, OutOfBounds};
 pub use lent::Lent;
-pub use pool::{Buffer, Keys, POOLS_PER_REGION_MAX, Pool};
+pub use pool::{BUFFERS_PER_POOL_MAX, Buffer, Keys, POOLS_PER_REGION_MAX, Pool};
 pub use region::Region;
 pub use spec::{Backing, PageSize, Policy, RegionSpec};

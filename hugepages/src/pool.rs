@@ -16,6 +16,9 @@ use crate::{Error, Region};
 /// Most pools that one region carries at a time.
 pub const POOLS_PER_REGION_MAX: usize = 4096;
 
+/// Most buffers in one pool.
+pub const BUFFERS_PER_POOL_MAX: u32 = 1 << 24;
+
 /// The registration keys of a buffer: numbers that only the layer which registered the memory
 /// understands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +78,14 @@ impl Pool {
                 "there must be at least one buffer of at least one byte".into(),
             ));
         }
-        let buffers = u32::try_from(count).map_err(|_| fail(format!("at most {}", u32::MAX)))?;
+        let buffers = u32::try_from(count)
+            .ok()
+            .filter(|count| *count <= BUFFERS_PER_POOL_MAX);
+        let Some(buffers) = buffers else {
+            return Err(fail(format!(
+                "a pool has at most {BUFFERS_PER_POOL_MAX} buffers"
+            )));
+        };
         let end = buffer_len
             .checked_mul(count)
             .and_then(|len| len.checked_add(offset));

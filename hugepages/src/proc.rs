@@ -38,25 +38,14 @@ pub(crate) fn memory_available(node: Option<u32>) -> Option<u64> {
     }
 }
 
-/// The nodes that have memory, as the kernel lists them (`0-1,4`).
-pub(crate) fn nodes_with_memory() -> String {
-    fs::read_to_string("/sys/devices/system/node/has_memory").map_or_else(
-        |_| "no NUMA".to_owned(),
-        |list| format!("node(s) {}", list.trim()),
-    )
-}
-
 /// Bytes of the mapping that starts at `addr` that stand on transparent huge pages.
 pub(crate) fn transparent_huge(addr: usize) -> Option<u64> {
     let smaps = fs::read_to_string("/proc/self/smaps").ok()?;
-    let mut lines = smaps
-        .lines()
-        .skip_while(|line| mapping_start(line) != Some(addr));
-    lines.next()?;
-    let inside = lines.take_while(|line| mapping_start(line).is_none());
-    inside
-        .into_iter()
-        .find_map(|line| field(line, "AnonHugePages:"))
+    let mut lines = smaps.lines();
+    lines.find(|line| mapping_start(line) == Some(addr))?;
+    lines
+        .take_while(|line| mapping_start(line).is_none())
+        .find_map(|l| field(l, "AnonHugePages:"))
 }
 
 /// The kernel's switch for transparent huge pages, the choice in brackets.

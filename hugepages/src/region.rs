@@ -149,8 +149,11 @@ impl Region {
         let (map, offset, len) = map_pages(spec, rung)?;
         let numa_node = bind(spec, &map, offset, len, &mut own_notes)?;
         advise(&map, offset, len, rung)?;
-        sys::populate(&map, offset, len)
-            .map_err(|source| populate_error(spec, rung, len, source))?;
+        if let Err(source) = sys::populate(&map, offset, len) {
+            // First give back what was faulted in: the error counts the free pages.
+            drop(map);
+            return Err(pages_error(spec, rung, len, source));
+        }
         let locked = lock(spec, &map, offset, len, &mut own_notes)?;
         notes.append(&mut own_notes);
         let mut region = Self {
@@ -234,7 +237,7 @@ fn map_pages(spec: &RegionSpec, rung: Backing) -> Result<(MmapRaw, usize, usize)
         check_memory(spec.numa_node, len)?;
     }
     let map = options.len(len + slack).map_anon().map(MmapRaw::from);
-    let map = map.map_err(|source| map_error(spec, rung, len, source))?;
+    let map = map.map_err(|source| pages_error(spec, rung, len, source))?;
     let start = map.as_mut_ptr().addr();
     let offset = if slack == 0 {
         0
@@ -279,7 +282,7 @@ fn bind(
         Some(libc::EPERM | libc::ENOSYS) => Err(Error::Bind { node, source }),
         _ => Err(Error::NoSuchNode {
             node,
-            online: proc::nodes_with_memory(),
+            online: Sysfs::default().nodes_with_memory(),
         }),
     }
 }
@@ -330,54 +333,41 @@ fn lock(
     Ok(false)
 }
 
-/// Why `mmap` refused.
-fn map_error(spec: &RegionSpec, rung: Backing, len: usize, source: io::Error) -> Error {
-    match rung {
-        Backing::Huge(size) => huge_error(spec, size, len, source, None),
-        _ => Error::System {
-            call: format!("mmap of {}", Size(len as u64)),
-            source,
-        },
-    }
-}
-
-/// Why pages could not be faulted in.
-fn populate_error(spec: &RegionSpec, rung: Backing, len: usize, source: io::Error) -> Error {
-    match rung {
-        // The promise was kept for the machine, so it was broken for the node.
-        Backing::Huge(size) => huge_error(spec, size, len, source, spec.numa_node),
-        _ => Error::System {
-            call: format!("faulting in {}", Size(len as u64)),
-            source,
-        },
-    }
-}
-
-/// Names the shortage of huge pages, where there is one.
-fn huge_error(
-    spec: &RegionSpec,
-    page_size: PageSize,
-    len: usize,
-    source: io::Error,
-    node: Option<u32>,
-) -> Error {
-    let needed = (len / page_size.bytes()) as u64;
-    let Ok(counts) = Sysfs::default().counts(page_size, node) else {
-        return Error::NoSuchPageSize(page_size);
+/// Why pages could not be had: names the shortage of huge pages where there is one.
+fn pages_error(spec: &RegionSpec, rung: Backing, len: usize, source: io::Error) -> Error {
+    let system = |source| Error::System {
+        call: format!(
+            "mapping {} of {rung}{}",
+            Size(len as u64),
+            node_text(spec.numa_node)
+        ),
+        source,
     };
-    match source.raw_os_error() {
-        Some(libc::ENOMEM | libc::EFAULT) if counts.unpromised() < needed => Error::HugePages {
+    let Backing::Huge(page_size) = rung else {
+        return system(source);
+    };
+    if !Sysfs::default().supports(page_size) {
+        return Error::NoSuchPageSize(page_size);
+    }
+    // ENOMEM: the machine lacks pages. EFAULT: the node does, though the machine promised them.
+    if !matches!(source.raw_os_error(), Some(libc::ENOMEM | libc::EFAULT)) {
+        return system(source);
+    }
+    let needed = (len / page_size.bytes()) as u64;
+    let places = spec.numa_node.map(Some).into_iter().chain([None]);
+    let short = places.into_iter().find_map(|node| {
+        let counts = Sysfs::default().counts(page_size, node).ok()?;
+        let free = counts.unpromised();
+        let total = counts.total;
+        (free < needed).then_some(Error::HugePages {
             page_size,
             node,
             needed,
-            free: counts.unpromised(),
-            total: counts.total,
-        },
-        _ => Error::System {
-            call: format!("mapping {spec:?}"),
-            source,
-        },
-    }
+            free,
+            total,
+        })
+    });
+    short.unwrap_or_else(|| system(source))
 }
 
 #[cfg(test)]

@@ -147,6 +147,19 @@ impl Sysfs {
         })
     }
 
+    /// The nodes that have memory, as the kernel lists them (`0-1,4`).
+    pub(crate) fn nodes_with_memory(&self) -> String {
+        fs::read_to_string(self.nodes_directory().join("has_memory")).map_or_else(
+            |_| "no NUMA".to_owned(),
+            |list| format!("node(s) {}", list.trim()),
+        )
+    }
+
+    /// Whether the machine has pages of this size at all.
+    pub(crate) fn supports(&self, page_size: PageSize) -> bool {
+        self.directory(page_size, None).is_dir()
+    }
+
     /// One directory's counters.
     pub(crate) fn counts(&self, page_size: PageSize, node: Option<u32>) -> Result<Counts, Error> {
         let directory = self.directory(page_size, node);
@@ -192,10 +205,7 @@ impl Sysfs {
     fn missing(&self, page_size: PageSize, node: Option<u32>, path: PathBuf) -> Error {
         match node {
             Some(node) if !self.nodes().contains(&node) => {
-                let online = match self.nodes().as_slice() {
-                    [] => "no NUMA".to_owned(),
-                    nodes => format!("node(s) {nodes:?}"),
-                };
+                let online = self.nodes_with_memory();
                 Error::NoSuchNode { node, online }
             }
             _ if !self.directory(page_size, node).is_dir() => Error::NoSuchPageSize(page_size),

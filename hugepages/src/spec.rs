@@ -83,7 +83,7 @@ impl FromStr for PageSize {
     /// Accepts `2M`, `2MB`, `2MiB`, `1G`, `1GB`, `1GiB` and `2048kB`/`1048576kB` as the kernel
     /// writes them, in any case.
     fn from_str(text: &str) -> Result<Self, Error> {
-        match text.trim().to_ascii_lowercase().as_str() {
+        match text.replace(' ', "").to_ascii_lowercase().as_str() {
             "2m" | "2mb" | "2mib" | "2048k" | "2048kb" | "2048kib" => Ok(Self::Huge2M),
             "1g" | "1gb" | "1gib" | "1048576k" | "1048576kb" | "1048576kib" => Ok(Self::Huge1G),
             _ => Err(Error::Unknown {
@@ -141,3 +141,6 @@ pub struct RegionSpec {
     /// but registering them with a device is charged to the same limit.)
     pub lock: bool,
 }
+
+#[cfg(test)]
+mod tests;
