@@ -1,1 +1,4 @@
-//! (being written)
+//! The embedded target.
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
+
+pub mod fs;
