@@ -1,0 +1,76 @@
+//! What a reactor calls: the [`Poller`] trait and the [`Turn`] it is given.
+//!
+//! Threading: a poller lives and dies on its reactor's thread.
+
+use crate::local::LocalHandle;
+use crate::time::Timestamp;
+
+/// Something a reactor calls every turn, or every so often.
+///
+/// One dynamic call per poller per turn is the price of the interface, so a poller handles a
+/// batch, never a single I/O.
+pub trait Poller {
+    /// What statistics and stall reports call it. Read once, when the poller is added.
+    fn name(&self) -> &str;
+
+    /// Does what can be done now, without blocking, and says whether there was anything to do.
+    fn poll(&mut self, turn: &mut Turn<'_>) -> Progress;
+
+    /// Whether the reactor may leave, as far as this poller is concerned. Asked at the end of each
+    /// turn once the reactor is stopping; a poller with work in flight says `false` until it is
+    /// back, or until [`ReactorConfig::shutdown_grace`](crate::ReactorConfig) has passed.
+    fn drained(&self) -> bool {
+        true
+    }
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing to do.
+    Idle,
+    /// Work was done.
+    Busy,
+    /// Finished for good: the reactor drops the poller. From [`Reactor::turn`](crate::Reactor::turn):
+    /// the reactor was stopped and has drained.
+    Done,
+}
+
+/// One turn of a reactor, as its pollers see it.
+pub struct Turn<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) local: &'a LocalHandle,
+}
+
+impl Turn<'_> {
+    /// The time at which this turn began. The same for all pollers of the turn.
+    #[inline]
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether the reactor has been asked to stop: start nothing new, finish what is in flight.
+    #[inline]
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.local.stopping()
+    }
+
+    /// When the reactor leaves whether drained or not. `None` while it is not stopping.
+    #[must_use]
+    pub fn drain_deadline(&self) -> Option<Timestamp> {
+        self.local.drain_deadline()
+    }
+
+    /// Asks this reactor (and no other) to stop. It drains from the next turn on.
+    pub fn request_stop(&mut self) {
+        self.local.request_stop();
+    }
+
+    /// For spawning futures and adding pollers from within a poller.
+    #[must_use]
+    pub fn local(&self) -> &LocalHandle {
+        self.local
+    }
+}
