@@ -1,0 +1,418 @@
+//! The RPC-over-RDMA version 1 transport header (RFC 8166 §4).
+//!
+//! [`Header::parse`] checks a received header once, from front to back, and keeps views of its
+//! lists; iterating them later cannot fail. [`Emit`] writes one. Neither allocates.
+
+mod emit;
+pub mod private_data;
+
+pub use emit::{Emit, EmitKind, emit_error};
+
+use crate::xdr::{DecodeError, Reader};
+
+/// The protocol version (RFC 8166 §4.2.2).
+pub const VERSION: u32 = 1;
+/// Bytes of a header whose lists are all empty.
+pub const HEADER_MIN: usize = 28;
+/// Bytes of the shortest header there is: an ERR_CHUNK report.
+pub const HEADER_SHORTEST: usize = 20;
+/// Read segments accepted in one header.
+pub const READ_SEGMENTS_MAX: u32 = 1024;
+/// Write chunks accepted in one header.
+pub const WRITE_CHUNKS_MAX: u32 = 16;
+/// Segments accepted in one Write or Reply chunk.
+pub const SEGMENTS_MAX: u32 = 1024;
+
+/// Procedure numbers (RFC 8166 §4.2.4).
+pub(crate) mod procedure {
+    pub(crate) const MSG: u32 = 0;
+    pub(crate) const NOMSG: u32 = 1;
+    pub(crate) const ERROR: u32 = 4;
+}
+
+/// Error codes of RDMA_ERROR (RFC 8166 §4.5).
+pub(crate) mod error_code {
+    pub(crate) const VERS: u32 = 1;
+    pub(crate) const CHUNK: u32 = 2;
+}
+
+/// Bytes of the parts of the lists.
+const SEGMENT_LEN: usize = 16;
+const READ_SEGMENT_LEN: usize = 24;
+
+/// A range of registered memory (RFC 8166 §4.1, rpcrdma1_segment).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Its key.
+    pub handle: u32,
+    /// Bytes.
+    pub length: u32,
+    /// Address.
+    pub offset: u64,
+}
+
+/// An entry of the Read list. Entries of one position form one chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadSegment {
+    /// Offset in the XDR stream at which the data belongs; 0 for the whole message.
+    pub position: u32,
+    /// Where the data is.
+    pub segment: Segment,
+}
+
+/// What follows the fixed header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// RDMA_MSG: an RPC message follows.
+    Msg,
+    /// RDMA_NOMSG: the RPC message is in a chunk.
+    NoMsg,
+    /// RDMA_ERROR.
+    Error(ErrorBody),
+}
+
+/// The report in RDMA_ERROR (RFC 8166 §4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorBody {
+    /// ERR_VERS: the versions that the responder speaks.
+    Version {
+        /// Lowest.
+        low: u32,
+        /// Highest.
+        high: u32,
+    },
+    /// ERR_CHUNK: it could not use the chunks.
+    Chunk,
+    /// A code that RFC 8166 does not define.
+    Unknown(u32),
+}
+
+/// A header as it was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Header<'a> {
+    /// Transaction.
+    pub xid: u32,
+    /// Credits asked for (call) or granted (reply).
+    pub credits: u32,
+    /// Message kind.
+    pub kind: Kind,
+    /// Read list.
+    pub reads: ReadList<'a>,
+    /// Write list.
+    pub writes: WriteList<'a>,
+    /// Reply chunk.
+    pub reply: Option<Chunk<'a>>,
+    /// Bytes of the header; with [`Kind::Msg`] the RPC message follows.
+    pub len: usize,
+}
+
+/// Why a header cannot be used, with the XID as soon as it is known, so that a responder can
+/// report the error (RFC 8166 §4.5) and a requester can find the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// Shorter than any header.
+    #[error("message of {len} bytes is shorter than any RPC-over-RDMA header")]
+    Short {
+        /// Its length.
+        len: usize,
+    },
+    /// Another protocol version.
+    #[error("RPC-over-RDMA version {found}, expected 1")]
+    Version {
+        /// Transaction.
+        xid: u32,
+        /// The version.
+        found: u32,
+    },
+    /// A procedure that is obsolete (RDMA_MSGP, RDMA_DONE) or unknown.
+    #[error("RPC-over-RDMA procedure {found} is not one of MSG, NOMSG, ERROR")]
+    Procedure {
+        /// Transaction.
+        xid: u32,
+        /// The procedure.
+        found: u32,
+    },
+    /// The lists make no sense.
+    #[error("transport header, {error}")]
+    Malformed {
+        /// Transaction.
+        xid: u32,
+        /// What is wrong, and where.
+        error: DecodeError,
+    },
+}
+
+impl HeaderError {
+    /// The transaction, unless even that is missing.
+    #[must_use]
+    pub fn xid(&self) -> Option<u32> {
+        match *self {
+            Self::Short { .. } => None,
+            Self::Version { xid, .. }
+            | Self::Procedure { xid, .. }
+            | Self::Malformed { xid, .. } => Some(xid),
+        }
+    }
+}
+
+impl<'a> Header<'a> {
+    /// Checks and takes apart the header at the front of a message.
+    ///
+    /// # Errors
+    /// See [`HeaderError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, HeaderError> {
+        if bytes.len() < HEADER_SHORTEST {
+            return Err(HeaderError::Short { len: bytes.len() });
+        }
+        let mut r = Reader::new(bytes);
+        let malformed = |xid| move |error| HeaderError::Malformed { xid, error };
+        let xid = r.u32().map_err(malformed(0))?;
+        let malformed = malformed(xid);
+        let version = r.u32().map_err(malformed)?;
+        if version != VERSION {
+            return Err(HeaderError::Version {
+                xid,
+                found: version,
+            });
+        }
+        let credits = r.u32().map_err(malformed)?;
+        let empty = Self {
+            xid,
+            credits,
+            kind: Kind::Msg,
+            reads: ReadList::EMPTY,
+            writes: WriteList::EMPTY,
+            reply: None,
+            len: 0,
+        };
+        match r.u32().map_err(malformed)? {
+            procedure::MSG => empty.lists(&mut r).map_err(malformed),
+            procedure::NOMSG => Self {
+                kind: Kind::NoMsg,
+                ..empty
+            }
+            .lists(&mut r)
+            .map_err(malformed),
+            procedure::ERROR => empty.error(&mut r).map_err(malformed),
+            found => Err(HeaderError::Procedure { xid, found }),
+        }
+    }
+
+    /// RFC 8166 §4.3: Read list, Write list, Reply chunk.
+    fn lists(self, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let reads = ReadList::take(r)?;
+        let writes = WriteList::take(r)?;
+        let reply = if r.bool()? {
+            Some(Chunk::take(r)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            reads,
+            writes,
+            reply,
+            len: r.position(),
+            ..self
+        })
+    }
+
+    fn error(self, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let body = match r.u32()? {
+            error_code::VERS => ErrorBody::Version {
+                low: r.u32()?,
+                high: r.u32()?,
+            },
+            error_code::CHUNK => ErrorBody::Chunk,
+            code => ErrorBody::Unknown(code),
+        };
+        Ok(Self {
+            kind: Kind::Error(body),
+            len: r.position(),
+            ..self
+        })
+    }
+}
+
+/// A Read list (RFC 8166 §4.3.1): entries, each behind a 1, then a 0.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadList<'a> {
+    entries: &'a [u8],
+}
+
+impl<'a> ReadList<'a> {
+    const EMPTY: Self = Self { entries: &[] };
+    /// The discriminator and the entry.
+    const STRIDE: usize = READ_SEGMENT_LEN;
+
+    fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let start = *r;
+        let mut count: u32 = 0;
+        loop {
+            let offset = r.position();
+            if !r.bool()? {
+                break;
+            }
+            count += 1;
+            if count > READ_SEGMENTS_MAX {
+                let (what, max) = ("Read list", READ_SEGMENTS_MAX);
+                return Err(DecodeError::TooLong {
+                    what,
+                    offset,
+                    found: count,
+                    max,
+                });
+            }
+            r.take(READ_SEGMENT_LEN - 4)?;
+        }
+        let mut entries = start;
+        Ok(Self {
+            entries: entries.take(count as usize * Self::STRIDE)?,
+        })
+    }
+
+    /// No entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len() / Self::STRIDE
+    }
+
+    /// The entries in order.
+    pub fn iter(&self) -> impl Iterator<Item = ReadSegment> + use<'a> {
+        let (entries, _) = self.entries.as_chunks::<{ READ_SEGMENT_LEN }>();
+        entries.iter().map(|entry| ReadSegment {
+            position: word(&entry[4..]),
+            segment: segment(&entry[8..]),
+        })
+    }
+}
+
+/// A Write list (RFC 8166 §4.3.2): chunks, each behind a 1, then a 0.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteList<'a> {
+    chunks: Reader<'a>,
+    count: usize,
+}
+
+impl<'a> WriteList<'a> {
+    const EMPTY: Self = Self {
+        chunks: Reader::EMPTY,
+        count: 0,
+    };
+
+    fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let chunks = *r;
+        let mut count: u32 = 0;
+        loop {
+            let offset = r.position();
+            if !r.bool()? {
+                break;
+            }
+            count += 1;
+            if count > WRITE_CHUNKS_MAX {
+                let (what, max) = ("Write list", WRITE_CHUNKS_MAX);
+                return Err(DecodeError::TooLong {
+                    what,
+                    offset,
+                    found: count,
+                    max,
+                });
+            }
+            Chunk::take(r)?;
+        }
+        Ok(Self {
+            chunks,
+            count: count as usize,
+        })
+    }
+
+    /// No chunks.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Chunks.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The chunks in order.
+    pub fn iter(&self) -> impl Iterator<Item = Chunk<'a>> + use<'a> {
+        let mut r = self.chunks;
+        (0..self.count).map_while(move |_| {
+            r.bool().ok()?;
+            Chunk::take(&mut r).ok()
+        })
+    }
+}
+
+/// A Write or Reply chunk: a counted array of segments (RFC 8166 §4.1).
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    segments: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let offset = r.position();
+        let found = r.u32()?;
+        if found > SEGMENTS_MAX {
+            let (what, max) = ("chunk", SEGMENTS_MAX);
+            return Err(DecodeError::TooLong {
+                what,
+                offset,
+                found,
+                max,
+            });
+        }
+        Ok(Self {
+            segments: r.take(found as usize * SEGMENT_LEN)?,
+        })
+    }
+
+    /// Segments.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.segments.len() / SEGMENT_LEN
+    }
+
+    /// The segments in order.
+    pub fn iter(&self) -> impl Iterator<Item = Segment> + use<'a> {
+        let (segments, _) = self.segments.as_chunks::<SEGMENT_LEN>();
+        segments.iter().map(|bytes| segment(bytes))
+    }
+
+    /// Bytes in all segments together.
+    #[must_use]
+    pub fn total_length(&self) -> u64 {
+        self.iter().map(|segment| u64::from(segment.length)).sum()
+    }
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    bytes
+        .first_chunk()
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}
+
+fn segment(bytes: &[u8]) -> Segment {
+    let offset = bytes[8..]
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    Segment {
+        handle: word(bytes),
+        length: word(&bytes[4..]),
+        offset,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Writing transport headers.
+
+use super::{
+    ErrorBody, HEADER_MIN, READ_SEGMENT_LEN, ReadSegment, SEGMENT_LEN, Segment, VERSION,
+    error_code, procedure,
+};
+use crate::xdr::{Full, Writer};
+
+/// Message kinds that carry an RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmitKind {
+    /// RDMA_MSG.
+    Msg,
+    /// RDMA_NOMSG.
+    NoMsg,
+}
+
+/// A header to be written (RFC 8166 §4.3).
+#[derive(Clone, Copy, Debug)]
+pub struct Emit<'s> {
+    /// Transaction; the same as in the RPC message.
+    pub xid: u32,
+    /// Credits asked for (call) or granted (reply).
+    pub credits: u32,
+    /// Message kind.
+    pub kind: EmitKind,
+    /// Read list.
+    pub reads: &'s [ReadSegment],
+    /// Write list: chunks of segments.
+    pub write_chunks: &'s [&'s [Segment]],
+    /// Reply chunk.
+    pub reply_chunk: Option<&'s [Segment]>,
+}
+
+impl Emit<'_> {
+    /// Bytes that [`Emit::emit`] writes.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a header is never empty")]
+    pub fn len(&self) -> usize {
+        let chunk = |segments: &[Segment]| 4 + segments.len() * SEGMENT_LEN;
+        HEADER_MIN
+            + self.reads.len() * READ_SEGMENT_LEN
+            + self
+                .write_chunks
+                .iter()
+                .map(|segments| 4 + chunk(segments))
+                .sum::<usize>()
+            + self.reply_chunk.map_or(0, chunk)
+    }
+
+    /// Writes the header at the front of `out` and returns its length.
+    ///
+    /// # Errors
+    /// [`Full`] when `out` is too short.
+    #[inline]
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, Full> {
+        let kind = match self.kind {
+            EmitKind::Msg => procedure::MSG,
+            EmitKind::NoMsg => procedure::NOMSG,
+        };
+        let mut w = fixed(self.xid, self.credits, kind, out)?;
+        for read in self.reads {
+            w.u32(1)?;
+            w.u32(read.position)?;
+            put_segment(&mut w, read.segment)?;
+        }
+        w.u32(0)?;
+        for segments in self.write_chunks {
+            w.u32(1)?;
+            put_chunk(&mut w, segments)?;
+        }
+        w.u32(0)?;
+        match self.reply_chunk {
+            None => w.u32(0)?,
+            Some(segments) => {
+                w.u32(1)?;
+                put_chunk(&mut w, segments)?;
+            }
+        }
+        Ok(w.position())
+    }
+}
+
+/// Writes an RDMA_ERROR report (RFC 8166 §4.5) and returns its length: 28 bytes for ERR_VERS, 20
+/// for ERR_CHUNK.
+///
+/// # Errors
+/// [`Full`] when `out` is too short.
+pub fn emit_error(xid: u32, credits: u32, body: ErrorBody, out: &mut [u8]) -> Result<usize, Full> {
+    let mut w = fixed(xid, credits, procedure::ERROR, out)?;
+    match body {
+        ErrorBody::Version { low, high } => {
+            w.u32(error_code::VERS)?;
+            w.u32(low)?;
+            w.u32(high)?;
+        }
+        ErrorBody::Chunk => w.u32(error_code::CHUNK)?,
+        ErrorBody::Unknown(code) => w.u32(code)?,
+    }
+    Ok(w.position())
+}
+
+fn fixed(xid: u32, credits: u32, kind: u32, out: &mut [u8]) -> Result<Writer<'_>, Full> {
+    let mut w = Writer::new(out);
+    for word in [xid, VERSION, credits, kind] {
+        w.u32(word)?;
+    }
+    Ok(w)
+}
+
+fn put_chunk(w: &mut Writer<'_>, segments: &[Segment]) -> Result<(), Full> {
+    let count = u32::try_from(segments.len());
+    w.u32(count.map_err(|_| Full {
+        needed: usize::MAX,
+        room: w.room(),
+    })?)?;
+    segments
+        .iter()
+        .try_for_each(|&segment| put_segment(w, segment))
+}
+
+fn put_segment(w: &mut Writer<'_>, segment: Segment) -> Result<(), Full> {
+    w.u32(segment.handle)?;
+    w.u32(segment.length)?;
+    w.u64(segment.offset)
+}
