@@ -46,6 +46,7 @@ make_job() { # DIRECTORY ROLE INTERACTIVE COMMAND...
 
 write_terminal() { # DIRECTORY
     local rows=24 columns=80
-    read -r rows columns < <(stty size 2>/dev/null || echo 24 80)
+    read -r rows columns < <(stty size)
+    ((rows && columns)) || rows=24 columns=80
     printf 'stty sane rows %d columns %d </dev/ttyS0\nPS1="rxe-vm:\\w# "\n' "$rows" "$columns" >"$1/terminal"
 }

@@ -79,5 +79,5 @@ prepare_kernel() {
     [[ -n $kernel_release ]] ||
         die "no kernel: apt has no linux-image-$kernel_series*-amd64-unsigned (try apt-get update)"
     kernel_dir=$cache/linux-$kernel_release
-    flock -u 9
+    exec 9>&-
 }

@@ -31,7 +31,7 @@ machine_args() { # DIRECTORY
     qemu=(qemu-system-x86_64 "${accel_args[@]}" -smp "$cpus" -m "$memory"
         -nodefaults -no-user-config -display none -no-reboot
         -kernel "$kernel_dir/vmlinuz" -initrd "$initramfs"
-        -append "console=ttyS0 panic=-1 mitigations=off quiet"
+        -append "console=ttyS0 panic=-1 mitigations=off tsc=reliable quiet"
         -fsdev "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"
         -device virtio-9p-pci,fsdev=root,mount_tag=root
         -fsdev "local,id=job,path=$1,security_model=none"
@@ -120,17 +120,19 @@ run_shell() {
     timeout --foreground -k 5 "$time_limit" setpriv --pdeathsig KILL "${qemu[@]}" \
         -chardev stdio,id=terminal,mux=on,signal=off -serial chardev:terminal \
         -mon chardev=terminal || status=$?
+    [[ ! -f $dir/status ]] || status=$(<"$dir/status")
     exit "$status"
 }
 
 run_two() {
     local server=$run_dir/server client=$run_dir/client status=0 server_machine
-    make_job "$server" server 0 bash -c "${server_command:-:}
-exec sleep infinity"
+    make_job "$server" server 0 bash -c "${server_command:-:}"$'\nexec sleep infinity'
     make_job "$client" client 0 bash -c "$client_command"
-    start_machine "$server" $(two_link server client 01)
+    two_link server client 01
+    start_machine "$server" "${link[@]}"
     server_machine=$machine
-    start_machine "$client" $(two_link client server 02)
+    two_link client server 02
+    start_machine "$client" "${link[@]}"
     announce "$client" "$machine" &
     follow "$machine" "$client/stdout" &
     follow "$machine" "$client/stderr" >&2 &
@@ -150,7 +152,9 @@ exec sleep infinity"
     exit "$status"
 }
 
-two_link() { # MINE OTHER LAST-OCTET; the run directory has no spaces in its name
-    echo -netdev "dgram,id=net,local.type=unix,local.path=$run_dir/$1.sock,remote.type=unix,remote.path=$run_dir/$2.sock" \
-        -device "virtio-net-pci,netdev=net,mac=52:54:00:90:00:$3,host_mtu=4500"
+two_link() { # MINE OTHER LAST-OCTET; sets link
+    local local_end=local.type=unix,local.path=$run_dir/$1.sock
+    local remote_end=remote.type=unix,remote.path=$run_dir/$2.sock
+    link=(-netdev "dgram,id=net,$local_end,$remote_end"
+        -device "virtio-net-pci,netdev=net,mac=52:54:00:90:00:$3,host_mtu=4500")
 }

@@ -12,6 +12,8 @@ job_environment() {
         export INITIATOR_EXPORT_DIR=/export
     fi
     source "$job/environment"
+    # An ordinary user's PATH lacks them, and in here that user is root.
+    export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 }
 
 port_named() { # NAME -> its device; no udev makes /dev/virtio-ports here
