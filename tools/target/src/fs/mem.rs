@@ -4,9 +4,7 @@
 //! a removed file is stale even after the slot has a new file. Reading and overwriting data that
 //! is there allocates nothing.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
-
+use super::mem_names::{COOKIE_PARENT, COOKIE_SELF, Names};
 use super::pages::{FILE_BYTES_MAX, PAGE_BYTES, PageMap, Pages};
 use super::{
     Attr, CreateHow, DirEntry, FileSystem, FsError, Handle, Kind, ReadDone, SetAttr, SetTime,
@@ -16,9 +14,6 @@ use super::{
 /// Most files and directories at once.
 const OBJECTS_MAX: usize = 1 << 20;
 const ROOT: u64 = 0;
-/// Cookies of `.` and `..`; entries count on from there and are never given twice.
-const COOKIE_SELF: u64 = 1;
-const COOKIE_PARENT: u64 = 2;
 
 /// A file system in memory.
 #[derive(Debug)]
@@ -60,17 +55,8 @@ enum Body {
 #[derive(Debug)]
 struct Directory {
     parent: u64,
-    by_name: HashMap<Box<[u8]>, Link>,
-    /// In the order of cookies, for listings that survive changes in between.
-    by_cookie: BTreeMap<u64, Box<[u8]>>,
-    next_cookie: u64,
+    names: Names,
     subdirectories: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    id: u64,
-    cookie: u64,
 }
 
 impl MemFs {
@@ -132,6 +118,28 @@ impl MemFs {
         }
     }
 
+    fn attr(&self, handle: Handle) -> Result<Attr, FsError> {
+        let object = self.object(handle)?;
+        let (kind, nlink, size, used) = match &object.body {
+            Body::File { size, map, .. } => (Kind::File, 1, *size, map.resident_bytes()),
+            Body::Directory(d) => (Kind::Directory, 2 + d.subdirectories, 4096, 4096),
+        };
+        Ok(Attr {
+            kind,
+            mode: object.mode,
+            nlink,
+            uid: object.uid,
+            gid: object.gid,
+            size,
+            used,
+            fsid: self.fsid,
+            fileid: handle.id + 1,
+            atime: object.atime,
+            mtime: object.mtime,
+            ctime: object.ctime,
+        })
+    }
+
     fn handle_of(&self, id: u64) -> Result<Handle, FsError> {
         let slot = self.slots.get(id as usize).ok_or(FsError::Stale)?;
         Ok(Handle {
@@ -160,10 +168,7 @@ impl MemFs {
         let parent = self.object_mut(dir)?;
         (parent.mtime, parent.ctime) = (now, now);
         if let Body::Directory(directory) = &mut parent.body {
-            let cookie = directory.next_cookie;
-            directory.next_cookie += 1;
-            directory.by_name.insert(name.into(), Link { id, cookie });
-            directory.by_cookie.insert(cookie, name.into());
+            directory.names.insert(name, id);
             directory.subdirectories += u32::from(subdirectory);
         }
         self.handle_of(id)
@@ -177,9 +182,8 @@ impl MemFs {
         let Body::Directory(directory) = &mut parent.body else {
             return Err(FsError::NotDirectory);
         };
-        let link = directory.by_name.remove(name).ok_or(FsError::NotFound)?;
-        directory.by_cookie.remove(&link.cookie);
-        let slot = &mut self.slots[link.id as usize];
+        let id = directory.names.remove(name).ok_or(FsError::NotFound)?;
+        let slot = &mut self.slots[id as usize];
         slot.generation = slot.generation.wrapping_add(1);
         match slot.object.take().map(|object| object.body) {
             Some(Body::File { mut map, .. }) => map.truncate(0, &mut self.pages),
@@ -190,7 +194,7 @@ impl MemFs {
             }
             None => {}
         }
-        self.vacant.push(link.id);
+        self.vacant.push(id);
         Ok(())
     }
 
@@ -226,9 +230,7 @@ impl Directory {
     fn new(parent: u64) -> Self {
         Self {
             parent,
-            by_name: HashMap::new(),
-            by_cookie: BTreeMap::new(),
-            next_cookie: COOKIE_PARENT + 1,
+            names: Names::new(),
             subdirectories: 0,
         }
     }
@@ -274,25 +276,7 @@ impl FileSystem for MemFs {
     }
 
     fn getattr(&mut self, handle: Handle) -> Result<Attr, FsError> {
-        let object = self.object(handle)?;
-        let (kind, nlink, size, used) = match &object.body {
-            Body::File { size, map, .. } => (Kind::File, 1, *size, map.resident_bytes()),
-            Body::Directory(d) => (Kind::Directory, 2 + d.subdirectories, 4096, 4096),
-        };
-        Ok(Attr {
-            kind,
-            mode: object.mode,
-            nlink,
-            uid: object.uid,
-            gid: object.gid,
-            size,
-            used,
-            fsid: self.fsid,
-            fileid: handle.id + 1,
-            atime: object.atime,
-            mtime: object.mtime,
-            ctime: object.ctime,
-        })
+        self.attr(handle)
     }
 
     fn setattr(&mut self, handle: Handle, set: &SetAttr) -> Result<(), FsError> {
@@ -319,10 +303,7 @@ impl FileSystem for MemFs {
             b"." => Ok(dir),
             b".." => self.handle_of(directory.parent),
             _ if name.len() > super::NAME_BYTES_MAX => Err(FsError::NameTooLong),
-            _ => {
-                let link = directory.by_name.get(name).ok_or(FsError::NotFound)?;
-                self.handle_of(link.id)
-            }
+            _ => self.handle_of(directory.names.get(name).ok_or(FsError::NotFound)?),
         }
     }
 
@@ -400,8 +381,8 @@ impl FileSystem for MemFs {
 
     fn create(&mut self, dir: Handle, name: &[u8], how: &CreateHow) -> Result<Handle, FsError> {
         check_new_name(name)?;
-        if let Some(link) = self.directory(dir)?.by_name.get(name).copied() {
-            let found = self.handle_of(link.id)?;
+        if let Some(id) = self.directory(dir)?.names.get(name) {
+            let found = self.handle_of(id)?;
             let (is_file, made_with) = match &self.object(found)?.body {
                 Body::File { exclusive, .. } => (true, *exclusive),
                 Body::Directory(_) => (false, None),
@@ -441,7 +422,7 @@ impl FileSystem for MemFs {
 
     fn mkdir(&mut self, dir: Handle, name: &[u8], set: &SetAttr) -> Result<Handle, FsError> {
         check_new_name(name)?;
-        if self.directory(dir)?.by_name.contains_key(name) {
+        if self.directory(dir)?.names.get(name).is_some() {
             return Err(FsError::Exists);
         }
         let set = SetAttr { size: None, ..*set };
@@ -463,7 +444,7 @@ impl FileSystem for MemFs {
     fn rmdir(&mut self, dir: Handle, name: &[u8]) -> Result<(), FsError> {
         check_new_name(name).map_err(|_| FsError::Invalid)?;
         let found = self.lookup(dir, name)?;
-        if !self.directory(found)?.by_name.is_empty() {
+        if !self.directory(found)?.names.is_empty() {
             return Err(FsError::NotEmpty);
         }
         self.unlink(dir, name)
@@ -509,26 +490,22 @@ impl FileSystem for MemFs {
             }
         }
         let mut after = cookie.max(COOKIE_PARENT);
-        loop {
-            let rest = (Bound::Excluded(after), Bound::Unbounded);
-            let directory = self.directory(dir)?;
-            let Some((&at, name)) = directory.by_cookie.range(rest).next() else {
-                return Ok(true);
-            };
-            let (name, link) = (name.clone(), directory.by_name[name]);
-            let object = self.handle_of(link.id)?;
-            let attr = self.getattr(object)?;
+        let fs = &*self;
+        while let Some((cookie, name, id)) = fs.directory(dir)?.names.after(after) {
+            let object = fs.handle_of(id)?;
+            let attr = fs.attr(object)?;
             let entry = DirEntry {
-                name: &name,
+                name,
                 fileid: attr.fileid,
-                cookie: at,
+                cookie,
                 object: Some((object, attr)),
             };
             if !visit(entry) {
                 return Ok(false);
             }
-            after = at;
+            after = cookie;
         }
+        Ok(true)
     }
 }
 

@@ -14,6 +14,7 @@ mod dir_listing;
 mod dir_stat;
 mod dir_table;
 mod mem;
+mod mem_names;
 mod pages;
 
 pub use any::AnyFs;
