@@ -1,1 +1,41 @@
-//! (being written)
+//! RPC-over-RDMA version 1 (RFC 8166): the transport.
+//!
+//! It does for an RPC what the Linux client's `xprtrdma` does, without its fault: nothing that a
+//! Send may still read is released or reused because a Reply arrived. **An RPC completes to its
+//! caller when its Reply has arrived and, where its Send gathered the caller's payload, that Send
+//! has completed.** Read [`sendctx`] first; the rule itself is in `request`.
+//!
+//! Threading: an [`Endpoint`] and all its connections belong to one reactor. Nothing blocks, and on
+//! the path of an RPC nothing locks, allocates, reads a clock or makes a system call of its own.
+//!
+//! Faults survived: Send completions that come late or never; replies that are malformed, late,
+//! duplicate, or claim what was not offered; credits cut to nothing; posts that fail part-way;
+//! connections refused, lost, or unanswered; completion queues that die. What is lost is reported
+//! to the callers, with their buffers; nothing is resent here.
+
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
+
+mod call;
+pub mod config;
+mod connection;
+mod credits;
+mod endpoint;
+mod error;
+mod memory;
+mod receives;
+mod reply;
+mod request;
+mod rpc;
+pub mod sendctx;
+mod sender;
+mod slots;
+mod stats;
+mod work_id;
+mod xid;
+
+pub use call::{Call, Completed, Payload, Refusal, Refused, Reply};
+pub use config::{BufferConfig, EndpointConfig, TransportConfig};
+pub use connection::State;
+pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
+pub use error::{BadReply, Error, Loss};
+pub use stats::Counters;

@@ -1,0 +1,121 @@
+//! A call as its caller gives it, and as the caller gets it back.
+//!
+//! Buffers are given away with the call and come back with its result, never before: reusing one
+//! too early does not compile.
+
+use hugepages::Buffer;
+
+use crate::Error;
+
+/// An RPC to be made.
+#[derive(Debug)]
+pub struct Call {
+    /// Comes back in [`Completed::token`].
+    pub token: u64,
+    /// Bulk data that goes along or is to come back.
+    pub payload: Payload,
+    /// Largest RPC reply message that can come, in bytes, not counting the data of
+    /// [`Payload::Receive`] or [`Payload::Reply`].
+    pub reply_max: u32,
+}
+
+/// The bulk data of a call. Only arguments and results that are DDP-eligible (RFC 8267 §3) may
+/// travel as `Send` or `Receive`.
+#[derive(Debug)]
+pub enum Payload {
+    /// None.
+    None,
+    /// The last argument: the first `len` bytes of the buffer are its opaque data. The encoded
+    /// call ends with the length word; pad is added by the transport.
+    Send {
+        /// The data.
+        buffer: Buffer,
+        /// Bytes of it.
+        len: u32,
+    },
+    /// A result of up to `len` bytes is to be placed at the start of the buffer. When the reply
+    /// comes inline the data is in [`Completed::message`] instead, for the caller to copy.
+    Receive {
+        /// Room for the data.
+        buffer: Buffer,
+        /// Most bytes.
+        len: u32,
+    },
+    /// The reply message may be large: it may be placed in the first `len` bytes of the buffer
+    /// as a whole.
+    Reply {
+        /// Room for the message.
+        buffer: Buffer,
+        /// Most bytes.
+        len: u32,
+    },
+}
+
+impl Payload {
+    /// The buffer, whatever it was for.
+    #[must_use]
+    pub fn into_buffer(self) -> Option<Buffer> {
+        match self {
+            Self::None => None,
+            Self::Send { buffer, .. }
+            | Self::Receive { buffer, .. }
+            | Self::Reply { buffer, .. } => Some(buffer),
+        }
+    }
+}
+
+/// A call that was not taken, with everything that was given.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub why: Refusal,
+    /// The call, untouched.
+    pub call: Call,
+}
+
+/// Why a call was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no room now; [`Upcalls::wake`](crate::Upcalls::wake) follows when there is.
+    Busy,
+    /// The connection is not established: not yet, or no more.
+    NotConnected,
+    /// This call can never be made.
+    Invalid(Error),
+}
+
+/// A finished RPC.
+#[derive(Debug)]
+pub struct Completed<'a> {
+    /// From [`Call::token`].
+    pub token: u64,
+    /// The reply, or why there is none.
+    pub result: Result<Reply<'a>, Error>,
+    /// The caller's buffer again.
+    pub buffer: Option<Buffer>,
+}
+
+/// Where the reply is.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// The RPC reply message, when it came inline; empty otherwise.
+    pub(crate) inline: &'a [u8],
+    /// Its length, when it is at the start of the buffer (Reply chunk).
+    pub(crate) in_buffer: Option<u32>,
+    /// Bytes of the result that were placed in the buffer by Write chunk.
+    pub written: Option<u32>,
+}
+
+impl Completed<'_> {
+    /// The RPC reply message, wherever it came.
+    ///
+    /// # Errors
+    /// The failure of the RPC.
+    pub fn message(&self) -> Result<&[u8], Error> {
+        let reply = self.result.as_ref().map_err(Clone::clone)?;
+        Ok(match (reply.in_buffer, &self.buffer) {
+            (Some(len), Some(buffer)) => &buffer[..len as usize],
+            _ => reply.inline,
+        })
+    }
+}

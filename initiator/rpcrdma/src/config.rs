@@ -1,0 +1,165 @@
+//! Settings of a connection and of the endpoint that owns it, with the limits they are held to.
+
+use std::net::SocketAddr;
+
+use hugepages::{PageSize, Policy};
+
+use crate::Error;
+
+/// Largest queue of calls on one connection.
+pub const REQUESTS_MAX: u32 = 4096;
+/// Inline thresholds that RFC 8797 can express.
+pub const INLINE_MIN: u32 = 1024;
+/// See [`INLINE_MIN`].
+pub const INLINE_MAX: u32 = 256 * 1024;
+/// Most Sends between two signals, as in the Linux client.
+pub const SEND_BATCH_DEFAULT_MAX: u32 = 7;
+/// Sends of the reverse direction that the ring keeps room for.
+pub const BACKCHANNEL_SLOTS: u32 = 2;
+
+/// How to reach a server and how to talk to it.
+#[derive(Clone, Debug)]
+pub struct TransportConfig {
+    /// The server.
+    pub remote: SocketAddr,
+    /// Source address, when it matters.
+    pub local: Option<SocketAddr>,
+    /// Most calls in flight; the server may grant fewer credits.
+    pub max_requests: u32,
+    /// Signal one Send in this many; 0 signals every one; `None` is min(7, max_requests / 4).
+    pub send_batch: Option<u32>,
+    /// Largest message to send inline, bytes; the server may take less.
+    pub inline_send: u32,
+    /// Largest message to receive inline, bytes; announced to the server.
+    pub inline_receive: u32,
+    /// Payloads up to this many bytes are copied into the Send rather than gathered.
+    pub copy_max: u32,
+    /// How long a connection may take to be made.
+    pub connect_timeout_ns: u64,
+    /// How long a call may go unanswered before its connection is dropped.
+    pub rpc_timeout_ns: u64,
+    /// Start of the XID space; random, unless a run is to be repeated exactly.
+    pub xid_seed: u32,
+    /// Payload buffers.
+    pub buffers: BufferConfig,
+    /// Test-only builds: deliberate faults that the tests must catch.
+    #[cfg(feature = "planted-faults")]
+    pub planted: PlantedFaults,
+}
+
+/// The pool of payload buffers that a connection registers.
+#[derive(Clone, Copy, Debug)]
+pub struct BufferConfig {
+    /// Bytes in each.
+    pub buffer_len: u32,
+    /// How many.
+    pub count: u32,
+    /// What pages to use.
+    pub policy: Policy,
+    /// Which size of huge page.
+    pub page_size: PageSize,
+    /// Where the memory should be.
+    pub numa_node: Option<u32>,
+}
+
+/// Faults that can be switched on to see that the tests find them.
+#[cfg(feature = "planted-faults")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlantedFaults {
+    /// Complete an RPC on its Reply alone, whatever its Send still reads.
+    pub release_on_reply_alone: bool,
+}
+
+impl TransportConfig {
+    /// Defaults as in the Linux NFS client where it has them.
+    #[must_use]
+    pub fn new(remote: SocketAddr) -> Self {
+        Self {
+            remote,
+            local: None,
+            max_requests: 128,
+            send_batch: None,
+            inline_send: 4096,
+            inline_receive: 4096,
+            copy_max: 512,
+            connect_timeout_ns: 5_000_000_000,
+            rpc_timeout_ns: 60_000_000_000,
+            xid_seed: 0,
+            buffers: BufferConfig::default(),
+            #[cfg(feature = "planted-faults")]
+            planted: PlantedFaults::default(),
+        }
+    }
+
+    /// Sends between two signals: every `n`-th asks for a completion, and 1 means all do.
+    pub(crate) fn signal_every(&self) -> u32 {
+        let batch = self.send_batch.unwrap_or(SEND_BATCH_DEFAULT_MAX.min(self.max_requests / 4));
+        batch.max(1)
+    }
+
+    /// Request slots: those that may await a Reply, and slack for those whose Reply has come while
+    /// their unsignaled Send still pins the header buffer. A signal comes at the latest after
+    /// `signal_every` Sends, moved to the end of a chain by less than as many again.
+    pub(crate) fn request_slots(&self) -> u32 {
+        self.max_requests + 2 * self.signal_every()
+    }
+
+    /// Checks every setting against its range.
+    pub fn validate(&self) -> Result<(), Error> {
+        let check = |name, value: u64, low: u64, high: u64, allowed| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(Error::Setting { name, value, allowed })
+            }
+        };
+        let requests = u64::from(self.max_requests);
+        check("max_requests", requests, 1, REQUESTS_MAX.into(), "1 to 4096")?;
+        let batch = self.send_batch.unwrap_or(0).into();
+        check("send_batch", batch, 0, requests, "0 to max_requests")?;
+        let inline = "1024 to 262144, a multiple of 1024";
+        for (name, bytes) in
+            [("inline_send", self.inline_send), ("inline_receive", self.inline_receive)]
+        {
+            check(name, bytes.into(), INLINE_MIN.into(), INLINE_MAX.into(), inline)?;
+            check(name, u64::from(bytes) % 1024, 0, 0, inline).map_err(|_| Error::Setting {
+                name,
+                value: bytes.into(),
+                allowed: inline,
+            })?;
+        }
+        check("buffer_len", self.buffers.buffer_len.into(), 1, 1 << 30, "1 to 1073741824")?;
+        check("buffer count", self.buffers.count.into(), 1, 1 << 20, "1 to 1048576")?;
+        check("rpc_timeout_ns", self.rpc_timeout_ns, 1, u64::MAX, "at least 1")?;
+        check("connect_timeout_ns", self.connect_timeout_ns, 1, u64::MAX, "at least 1")
+    }
+}
+
+impl Default for BufferConfig {
+    fn default() -> Self {
+        Self {
+            buffer_len: 128 * 1024,
+            count: 64,
+            policy: Policy::Preferred,
+            page_size: PageSize::Huge2M,
+            numa_node: None,
+        }
+    }
+}
+
+/// Limits of a reactor's endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct EndpointConfig {
+    /// Most connections at once.
+    pub connections_max: u16,
+    /// Entries of the completion queue; every queue entry of every connection has its place.
+    pub cq_depth: u32,
+    /// Completions taken in one poll.
+    pub poll_batch: usize,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        Self { connections_max: 64, cq_depth: 16 * 1024, poll_batch: 64 }
+    }
+}

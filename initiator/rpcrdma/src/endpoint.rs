@@ -1,0 +1,381 @@
+//! All connections of one reactor: one completion queue per device, polled in batches, and one
+//! doorbell per connection and turn.
+//!
+//! A turn is [`Endpoint::flush`] (post what was prepared), then [`Endpoint::poll`] (completions);
+//! [`Endpoint::poll_events`] runs on a timer, for connection events cost a system call each. The
+//! cost of a turn does not depend on how many connections are idle.
+
+use std::rc::Rc;
+
+use hugepages::{Pool, Region};
+use reactor::Timestamp;
+use verbs::{CmEvent, Completion, CompletionQueue as _, Connection as _, Provider};
+use wire::xdr::{Full, Writer};
+
+use crate::call::{Call, Completed, Refusal, Refused};
+use crate::config::{EndpointConfig, TransportConfig};
+use crate::connection::{Connection, State};
+use crate::error::{Error, Loss};
+use crate::stats::Counters;
+use crate::work_id::WorkId;
+
+/// Connection events taken from one connection in one look.
+const EVENTS_MAX: usize = 16;
+
+/// Names a connection; never reused while anything of it is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    index: u16,
+    life: u16,
+}
+
+impl ConnectionId {
+    pub(crate) fn work_id(self) -> WorkId {
+        WorkId { connection: self.index, tag: self.life }
+    }
+}
+
+/// What happens to a connection as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// RPCs can be made.
+    Established,
+    /// It is gone: every RPC has completed and every buffer is back with its owner.
+    Closed(Error),
+}
+
+/// Where results go. One value serves all connections of an endpoint.
+pub trait Upcalls {
+    /// An RPC has completed, on both conditions. Returns how many payload bytes were copied out of
+    /// the reply message.
+    fn complete(&mut self, connection: ConnectionId, completed: Completed<'_>) -> usize;
+    /// There is room again after a [`Refusal::Busy`].
+    fn wake(&mut self, connection: ConnectionId);
+    /// The connection came up or went away.
+    fn event(&mut self, connection: ConnectionId, event: Event);
+}
+
+struct SharedCq<P: Provider> {
+    device_key: u64,
+    cq: P::Cq,
+    entries_free: u32,
+    dead: bool,
+}
+
+struct Place<P: Provider> {
+    life: u16,
+    connection: Option<Connection<P>>,
+    /// On the list of connections with something to do at the end of the turn.
+    touched: bool,
+}
+
+/// The connections of one reactor.
+pub struct Endpoint<P: Provider> {
+    provider: P,
+    config: EndpointConfig,
+    // Connections before completion queues: queue pairs go before what they complete on.
+    places: Vec<Place<P>>,
+    cqs: Vec<SharedCq<P>>,
+    touched: Vec<u16>,
+    completions: Box<[Completion]>,
+    completions_seen: u64,
+    polls: u64,
+}
+
+impl<P: Provider> Endpoint<P> {
+    /// An endpoint without connections.
+    pub fn new(provider: P, config: EndpointConfig) -> Self {
+        Self {
+            provider,
+            config,
+            places: Vec::with_capacity(config.connections_max.into()),
+            cqs: Vec::new(),
+            touched: Vec::with_capacity(config.connections_max.into()),
+            completions: vec![Completion::default(); config.poll_batch.max(1)].into(),
+            completions_seen: 0,
+            polls: 0,
+        }
+    }
+
+    /// Begins to connect; [`Event::Established`] or [`Event::Closed`] follows.
+    ///
+    /// # Errors
+    /// A setting out of range, no RDMA on this host, or too many connections.
+    pub fn connect(
+        &mut self,
+        config: TransportConfig,
+        now: Timestamp,
+    ) -> Result<ConnectionId, Error> {
+        let index = self.free_place()?;
+        let life = self.places[index].life.wrapping_add(1) & 0xfff;
+        let id = ConnectionId { index: index as u16, life };
+        let connection = Connection::resolve(&self.provider, config, id, now)?;
+        self.places[index].life = life;
+        self.places[index].connection = Some(connection);
+        Ok(id)
+    }
+
+    fn free_place(&mut self) -> Result<usize, Error> {
+        if let Some(index) = self.places.iter().position(|place| place.connection.is_none()) {
+            return Ok(index);
+        }
+        let index = self.places.len();
+        if index >= usize::from(self.config.connections_max) {
+            let value = index as u64 + 1;
+            let allowed = "up to the endpoint's connections_max";
+            return Err(Error::Setting { name: "connections", value, allowed });
+        }
+        self.places.push(Place { life: 0, connection: None, touched: false });
+        Ok(index)
+    }
+
+    /// Makes a call. `encode` writes the RPC message with the given XID, up to and including the
+    /// length word of a [`Payload::Send`](crate::Payload::Send). The Send goes out with the next
+    /// [`Endpoint::flush`].
+    ///
+    /// # Errors
+    /// The call comes back with the reason; [`Refusal::Busy`] means to wait for
+    /// [`Upcalls::wake`].
+    #[inline]
+    pub fn call(
+        &mut self,
+        id: ConnectionId,
+        call: Call,
+        now: Timestamp,
+        encode: impl FnOnce(u32, &mut Writer<'_>) -> Result<(), Full>,
+    ) -> Result<(), Refused> {
+        let Some(connection) = self.get_mut(id) else {
+            return Err(Refused { why: Refusal::NotConnected, call });
+        };
+        connection.call(call, now, encode)?;
+        self.touch(id.index);
+        Ok(())
+    }
+
+    /// Rings one doorbell per connection with prepared Sends.
+    pub fn flush(&mut self, now: Timestamp) {
+        for at in 0..self.touched.len() {
+            let place = &mut self.places[usize::from(self.touched[at])];
+            place.touched = false;
+            if let Some(connection) = &mut place.connection {
+                connection.ring_doorbell(now);
+            }
+        }
+        self.touched.clear();
+    }
+
+    /// Takes one batch of completions from each queue. Returns how many there were.
+    pub fn poll(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
+        let mut total = 0;
+        for at in 0..self.cqs.len() {
+            self.polls += 1;
+            let mut batch = std::mem::take(&mut self.completions);
+            match self.cqs[at].cq.poll(&mut batch) {
+                Ok(count) => {
+                    total += count;
+                    for completion in &batch[..count] {
+                        self.dispatch(completion, now, up);
+                    }
+                }
+                Err(error) => self.cq_failed(at, &error, now),
+            }
+            self.completions = batch;
+        }
+        if total > 0 {
+            self.completions_seen += total as u64;
+            self.settle(now, up);
+        }
+        total
+    }
+
+    fn dispatch(&mut self, completion: &Completion, now: Timestamp, up: &mut impl Upcalls) {
+        let Some((id, kind, entry)) = WorkId::parse(completion.wr_id) else {
+            return;
+        };
+        let place = self.places.get_mut(usize::from(id.connection));
+        let Some(place) = place.filter(|place| place.life == id.tag) else {
+            return;
+        };
+        if let Some(connection) = &mut place.connection {
+            connection.on_completion(kind, entry, completion, now, up);
+            self.touch(id.connection);
+        }
+    }
+
+    /// After a batch: Receives go back before anybody is woken, and drained connections go.
+    fn settle(&mut self, now: Timestamp, up: &mut impl Upcalls) {
+        for at in 0..self.touched.len() {
+            let index = self.touched[at];
+            let Some(connection) = &mut self.places[usize::from(index)].connection else {
+                continue;
+            };
+            connection.repost(now);
+            if connection.take_wake() {
+                up.wake(connection.id);
+            }
+            self.remove_if_drained(index, up);
+        }
+    }
+
+    /// Looks at connection events and at the clock. Call it every few milliseconds while
+    /// connecting, and every few tens of them at other times.
+    pub fn poll_events(&mut self, now: Timestamp, up: &mut impl Upcalls) {
+        for index in 0..self.places.len() {
+            for _ in 0..EVENTS_MAX {
+                let Some(connection) = &mut self.places[index].connection else {
+                    break;
+                };
+                let event = connection.link.as_mut().and_then(|link| link.poll_event());
+                match event {
+                    None => break,
+                    Some(CmEvent::RouteResolved) => self.start(index, now),
+                    Some(event) => connection.on_event(event, now, up),
+                }
+            }
+            if let Some(connection) = &mut self.places[index].connection {
+                connection.on_time(now);
+                self.remove_if_drained(index as u16, up);
+            }
+        }
+    }
+
+    /// The route is known, so the device is: finds its completion queue and goes on.
+    fn start(&mut self, index: usize, now: Timestamp) {
+        let cq = self.reserve_cq(index);
+        let Some(connection) = &mut self.places[index].connection else {
+            return;
+        };
+        let started = cq.and_then(|(at, entries)| {
+            connection.cq = Some((at, entries));
+            connection.start(&self.cqs[at].cq, now)
+        });
+        if let Err(error) = started {
+            connection.fail(error, now);
+        }
+    }
+
+    /// Sets entries aside on the device's completion queue, which is made on first use.
+    fn reserve_cq(&mut self, index: usize) -> Result<(usize, u32), Error> {
+        let Some(connection) = &self.places[index].connection else {
+            return Err(verbs::Error::WrongState { call: "start", state: "closed" }.into());
+        };
+        let (Some(device), Some(link)) = (connection.device(), &connection.link) else {
+            return Err(verbs::Error::WrongState { call: "start", state: "resolving" }.into());
+        };
+        let entries = connection.cq_entries();
+        let known = self.cqs.iter().position(|cq| cq.device_key == device.key && !cq.dead);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let depth = self.config.cq_depth.min(device.max_cqe);
+                let cq = link.new_completion_queue(depth)?;
+                let shared =
+                    SharedCq { device_key: device.key, entries_free: depth, cq, dead: false };
+                self.cqs.push(shared);
+                self.cqs.len() - 1
+            }
+        };
+        let free = &mut self.cqs[at].entries_free;
+        let what = "completion queue entries (raise cq_depth)";
+        let (asked, limit) = (u64::from(entries), u64::from(*free));
+        *free = free.checked_sub(entries).ok_or(Error::Verbs(verbs::Error::Limit {
+            what,
+            asked,
+            limit,
+        }))?;
+        Ok((at, entries))
+    }
+
+    /// A completion queue is dead, and every connection on it: there will be no completions, so
+    /// their queue pairs are destroyed without a drain.
+    fn cq_failed(&mut self, at: usize, error: &verbs::Error, now: Timestamp) {
+        if std::mem::replace(&mut self.cqs[at].dead, true) {
+            return;
+        }
+        tracing::error!(%error, "completion queue failed");
+        for place in &mut self.places {
+            let Some(connection) = &mut place.connection else {
+                continue;
+            };
+            if connection.cq.is_some_and(|(cq, _)| cq == at) {
+                let remote = connection.config.remote;
+                connection.fail(Error::Lost { remote, why: Loss::CompletionQueue }, now);
+                connection.abort_drain();
+            }
+        }
+    }
+
+    fn remove_if_drained(&mut self, index: u16, up: &mut impl Upcalls) {
+        let place = &mut self.places[usize::from(index)];
+        if !place.connection.as_ref().is_some_and(Connection::is_drained) {
+            return;
+        }
+        let Some(mut connection) = place.connection.take() else {
+            return;
+        };
+        connection.release(up);
+        if let Some((at, entries)) = connection.cq {
+            self.cqs[at].entries_free += entries;
+        }
+    }
+
+    /// Begins to close a connection; [`Event::Closed`] follows once it is drained.
+    pub fn close(&mut self, id: ConnectionId, now: Timestamp) {
+        if let Some(connection) = self.get_mut(id) {
+            connection.fail(Error::Closed { remote: connection.config.remote }, now);
+        }
+    }
+
+    /// Where the connection is in its life; [`State::Closed`] if there is no such connection.
+    #[must_use]
+    pub fn state(&self, id: ConnectionId) -> State {
+        self.get(id).map_or(State::Closed, |connection| connection.state)
+    }
+
+    /// The connection's payload buffers, from [`Event::Established`] on.
+    #[must_use]
+    pub fn pool(&self, id: ConnectionId) -> Option<&Pool> {
+        self.get(id)?.pool()
+    }
+
+    /// The payload buffers' memory, for the report.
+    #[must_use]
+    pub fn region(&self, id: ConnectionId) -> Option<&Rc<Region>> {
+        self.get(id)?.region()
+    }
+
+    /// What the connection has done so far.
+    #[must_use]
+    pub fn counters(&self, id: ConnectionId) -> Option<&Counters> {
+        Some(&self.get(id)?.counters)
+    }
+
+    /// The server's present grant.
+    #[must_use]
+    pub fn credits_granted(&self, id: ConnectionId) -> Option<u32> {
+        Some(self.get(id)?.credits.granted())
+    }
+
+    /// Connections that are not closed.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.places.iter().filter(|place| place.connection.is_some()).count()
+    }
+
+    fn get(&self, id: ConnectionId) -> Option<&Connection<P>> {
+        let place = self.places.get(usize::from(id.index))?;
+        place.connection.as_ref().filter(|_| place.life == id.life)
+    }
+
+    fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection<P>> {
+        let place = self.places.get_mut(usize::from(id.index))?;
+        place.connection.as_mut().filter(|_| place.life == id.life)
+    }
+
+    fn touch(&mut self, index: u16) {
+        let place = &mut self.places[usize::from(index)];
+        if !std::mem::replace(&mut place.touched, true) {
+            self.touched.push(index);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Why an RPC or a connection failed, split by who is at fault: the link, the peer, or the caller.
+//! (What the server *answered* is no error here: an NFS status is a successful RPC.)
+
+use std::net::SocketAddr;
+
+use verbs::WcStatus;
+use wire::rpcrdma::HeaderError;
+
+/// A failure of the transport. A link error never says whether the operation ran.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address leads to no RDMA device or no route.
+    #[error("cannot reach {remote} by RDMA: {}", os(*errno))]
+    Resolve {
+        /// The server.
+        remote: SocketAddr,
+        /// From the connection manager.
+        errno: i32,
+    },
+    /// The host is there, but nothing accepts NFS/RDMA on the port.
+    #[error(
+        "{remote} refused the RDMA connection (reason {reason}): is NFS/RDMA enabled on that port?"
+    )]
+    Refused {
+        /// The server.
+        remote: SocketAddr,
+        /// InfiniBand CM reject reason or errno.
+        reason: i32,
+    },
+    /// Nobody answered the connection request.
+    #[error("{remote} did not answer the RDMA connection request within {seconds} s")]
+    Unreachable {
+        /// The server.
+        remote: SocketAddr,
+        /// How long it was given.
+        seconds: u64,
+    },
+    /// A call went unanswered for too long; the connection was dropped for it (an RPC is never
+    /// sent twice on one connection).
+    #[error("{remote} did not answer an RPC within {seconds} s")]
+    Timeout {
+        /// The server.
+        remote: SocketAddr,
+        /// The limit.
+        seconds: u64,
+    },
+    /// An established connection ended.
+    #[error("connection to {remote} lost: {why}")]
+    Lost {
+        /// The server.
+        remote: SocketAddr,
+        /// What was seen.
+        why: Loss,
+    },
+    /// The connection was closed by its owner.
+    #[error("connection to {remote} closed")]
+    Closed {
+        /// The server.
+        remote: SocketAddr,
+    },
+    /// The device or its driver refused a request.
+    #[error(transparent)]
+    Verbs(#[from] verbs::Error),
+    /// Memory for buffers could not be had.
+    #[error("{0}")]
+    Memory(String),
+    /// The server's Reply breaks RFC 8166 or answers something else than was asked.
+    #[error("bad reply from {remote}: {what}")]
+    BadReply {
+        /// The server.
+        remote: SocketAddr,
+        /// Which rule it breaks.
+        what: BadReply,
+    },
+    /// The server does not speak RPC-over-RDMA version 1.
+    #[error("{remote} speaks RPC-over-RDMA versions {low} to {high}, this client speaks 1")]
+    Version {
+        /// The server.
+        remote: SocketAddr,
+        /// Lowest it speaks.
+        low: u32,
+        /// Highest it speaks.
+        high: u32,
+    },
+    /// The server could not use the chunks of a call (ERR_CHUNK).
+    #[error("{remote} could not parse the call's chunks (ERR_CHUNK)")]
+    Chunk {
+        /// The server.
+        remote: SocketAddr,
+    },
+    /// The call does not fit the connection.
+    #[error("call of {bytes} bytes does not fit the inline threshold of {limit} bytes")]
+    CallTooLong {
+        /// Header and body.
+        bytes: usize,
+        /// The negotiated threshold.
+        limit: usize,
+    },
+    /// A setting is out of its range.
+    #[error("{name} = {value}: allowed is {allowed}")]
+    Setting {
+        /// Which.
+        name: &'static str,
+        /// What was given.
+        value: u64,
+        /// What would be right.
+        allowed: &'static str,
+    },
+}
+
+/// What ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The peer, or the fabric, disconnected.
+    #[error("disconnected by the peer")]
+    Disconnected,
+    /// The device went away.
+    #[error("the RDMA device was removed")]
+    DeviceRemoved,
+    /// The address moved.
+    #[error("the local address changed")]
+    AddressChanged,
+    /// A Send or Receive failed.
+    #[error("{}", describe(*.0))]
+    Completion(WcStatus),
+    /// The queue refused a work request.
+    #[error("posting failed: {}", os(*.0))]
+    Post(i32),
+    /// The completion queue is dead.
+    #[error("the completion queue overflowed or failed")]
+    CompletionQueue,
+}
+
+/// Which rule a Reply breaks (RFC 8166).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadReply {
+    /// The transport header cannot be decoded.
+    #[error("{0}")]
+    Header(HeaderError),
+    /// A Reply carries a Read list.
+    #[error("it has a Read list")]
+    ReadList,
+    /// Chunks came back that were not offered, or not those that were.
+    #[error("its {0} is not the one that was offered")]
+    ForeignChunk(&'static str),
+    /// More bytes came back than were offered.
+    #[error("it returns {returned} bytes in a chunk of {offered}")]
+    TooLong {
+        /// Claimed.
+        returned: u64,
+        /// Offered.
+        offered: u32,
+    },
+    /// RDMA_NOMSG without a Reply chunk that holds anything.
+    #[error("RDMA_NOMSG without a Reply chunk")]
+    EmptyReplyChunk,
+    /// RDMA_MSG with a Reply chunk.
+    #[error("RDMA_MSG with a Reply chunk")]
+    MsgWithReplyChunk,
+    /// An error code that RFC 8166 does not define.
+    #[error("RDMA_ERROR with unknown code {0}")]
+    ErrorCode(u32),
+}
+
+impl From<hugepages::Error> for Error {
+    fn from(error: hugepages::Error) -> Self {
+        Self::Memory(error.to_string())
+    }
+}
+
+fn os(errno: i32) -> std::io::Error {
+    std::io::Error::from_raw_os_error(errno)
+}
+
+fn describe(status: WcStatus) -> String {
+    let reason = match status {
+        WcStatus::RetryExceeded => "no acknowledgement after all retries",
+        WcStatus::RnrRetryExceeded => {
+            "the server had no Receive posted (more calls in flight than it granted credits?)"
+        }
+        WcStatus::Flushed => "its queue pair was flushed",
+        WcStatus::RemoteAccess => "the server refused a memory key or range",
+        WcStatus::RemoteInvalidRequest => "the server could not take a message of that length",
+        WcStatus::LocalLength => "the server sent more than the Receive buffer holds",
+        WcStatus::LocalProtection => "a local memory key or range is wrong",
+        other => return format!("work request failed: {other:?}"),
+    };
+    reason.to_owned()
+}

@@ -1,0 +1,104 @@
+//! Whose memory it is: a connection's buffers, and the loan that says whether the NIC has one.
+
+use std::rc::Rc;
+
+use hugepages::{Buffer, Keys, Lent, Pool, Region, RegionSpec};
+use verbs::{Access, MemoryRegion, ProtectionDomain, Sge};
+
+use crate::Error;
+use crate::config::BufferConfig;
+
+/// A buffer that goes back and forth between us and the NIC.
+#[derive(Debug, Default)]
+pub(crate) enum Loan {
+    /// No buffer here.
+    #[default]
+    Vacant,
+    /// Nothing posted names it: ours to read and write.
+    Ours(Buffer),
+    /// A posted work request, or a key the peer was told of, names it: hands off.
+    Lent(Lent),
+}
+
+impl Loan {
+    /// Gives the buffer to the NIC.
+    pub(crate) fn lend(&mut self) {
+        if let Self::Ours(buffer) = std::mem::take(self) {
+            *self = Self::Lent(buffer.lend());
+        } else {
+            debug_assert!(false, "only a buffer of ours can be lent");
+        }
+    }
+
+    /// Takes the buffer back. Does nothing to one that is ours already.
+    ///
+    /// # Safety
+    /// No posted work request names the buffer any more, and no peer may reach it by a key.
+    pub(crate) unsafe fn reclaim(&mut self) {
+        *self = match std::mem::take(self) {
+            // SAFETY: the caller's promise is the one that `Lent::reclaim` asks for.
+            Self::Lent(lent) => Self::Ours(unsafe { lent.reclaim() }),
+            other => other,
+        };
+    }
+
+    /// The buffer, if it is ours; the loan is then vacant.
+    pub(crate) fn take(&mut self) -> Option<Buffer> {
+        match std::mem::take(self) {
+            Self::Ours(buffer) => Some(buffer),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// The buffer to read or write, if it is ours.
+    pub(crate) fn ours(&mut self) -> Option<&mut Buffer> {
+        match self {
+            Self::Ours(buffer) => Some(buffer),
+            _ => None,
+        }
+    }
+
+    /// An SGE for `len` bytes from `offset`, whoever has the buffer.
+    pub(crate) fn sge(&self, offset: usize, len: usize) -> Sge {
+        let (addr, room, keys) = match self {
+            Self::Vacant => (0, 0, Keys::default()),
+            Self::Ours(buffer) => (buffer.addr(), buffer.len(), buffer.keys()),
+            Self::Lent(lent) => (lent.addr(), lent.len(), lent.keys()),
+        };
+        assert!(offset + len <= room, "an SGE stays within its buffer");
+        Sge { addr: addr + offset as u64, length: len as u32, lkey: keys.lkey }
+    }
+}
+
+/// A pool and the registration that its keys come from. The registration goes first; the pages
+/// stay mapped for as long as anybody holds a buffer of them.
+pub(crate) struct RegisteredPool<D: ProtectionDomain> {
+    _registration: D::Region,
+    pub(crate) pool: Pool,
+    pub(crate) region: Rc<Region>,
+}
+
+impl<D: ProtectionDomain> RegisteredPool<D> {
+    /// Maps, registers and carves `count` buffers.
+    pub(crate) fn new(domain: &D, config: &BufferConfig, access: Access) -> Result<Self, Error> {
+        let buffer_len = (config.buffer_len as usize).next_multiple_of(64);
+        let count = config.count as usize;
+        let region = Rc::new(Region::map(&RegionSpec {
+            len: buffer_len * count,
+            policy: config.policy,
+            page_size: config.page_size,
+            numa_node: config.numa_node,
+            lock: true,
+        })?);
+        // SAFETY: the region stays mapped while `self.region` and every buffer hold it, and the
+        // registration is dropped before them (field order). References into it are made only by
+        // `Buffer`, which exists only while nothing posted or advertised names its bytes.
+        let registration = unsafe { domain.register(region.addr(), region.len(), access)? };
+        let keys = Keys { lkey: registration.lkey(), rkey: registration.rkey() };
+        let pool = Pool::new(region.clone(), 0, buffer_len, count, keys)?;
+        Ok(Self { _registration: registration, pool, region })
+    }
+}

@@ -1,0 +1,96 @@
+//! The Receive Queue of a connection: buffers that are posted, held by a Reply, or due for reposting.
+//!
+//! Every path that ends a Receive's use puts it on the repost list; the list goes out as one chain
+//! before waiting callers are woken, so a call never leaves before its Receive is there.
+
+use verbs::{Connection, PostError, RecvWr};
+
+use crate::memory::Loan;
+use crate::stats::Counters;
+use crate::work_id::{Kind, WorkId};
+
+/// Receive side of one connection.
+pub(crate) struct Receives {
+    loans: Box<[Loan]>,
+    repost: Vec<u32>,
+    posted: u32,
+    /// Bytes each may take: what the server was told.
+    message_len_max: u32,
+}
+
+impl Receives {
+    /// Takes the buffers; all are due for posting.
+    pub(crate) fn new(loans: Box<[Loan]>, message_len_max: u32) -> Self {
+        let repost = (0..loans.len() as u32).collect();
+        Self { loans, repost, posted: 0, message_len_max }
+    }
+
+    /// Posts all that are due as one chain.
+    pub(crate) fn post<C: Connection>(
+        &mut self,
+        link: &mut C,
+        id: WorkId,
+        counters: &mut Counters,
+    ) -> Result<(), PostError> {
+        if self.repost.is_empty() {
+            return Ok(());
+        }
+        let Self { loans, repost, message_len_max, .. } = self;
+        let chain = repost.iter().map(|&index| {
+            let loan = &mut loans[index as usize];
+            loan.lend();
+            let sge = loan.sge(0, *message_len_max as usize);
+            RecvWr { wr_id: id.with(Kind::Receive, index), sge }
+        });
+        // SAFETY: each buffer is lent as it is chained and reclaimed by `arrived`, that is by its
+        // own completion, or after the queue pair is gone.
+        let outcome = unsafe { link.post_recv(chain) };
+        counters.recv_doorbells += 1;
+        // After an error what was not posted stays lent: the connection is about to be torn down.
+        let posted = match outcome {
+            Ok(_) => repost.len(),
+            Err(error) => error.posted,
+        };
+        self.posted += posted as u32;
+        repost.clear();
+        outcome.map(drop)
+    }
+
+    /// A Receive has completed, in whatever way.
+    ///
+    /// # Safety
+    /// The completion was just polled.
+    pub(crate) unsafe fn arrived(&mut self, index: u32) {
+        self.posted -= 1;
+        // SAFETY: the Receive that named this buffer has completed.
+        unsafe { self.loans[index as usize].reclaim() };
+    }
+
+    /// The first `len` bytes of a message that has arrived.
+    pub(crate) fn message(&self, index: u32, len: u32) -> &[u8] {
+        match &self.loans[index as usize] {
+            Loan::Ours(buffer) => &buffer[..(len as usize).min(buffer.len())],
+            _ => &[],
+        }
+    }
+
+    /// The message has been dealt with.
+    pub(crate) fn release(&mut self, index: u32) {
+        self.repost.push(index);
+    }
+
+    /// Receives on the queue.
+    pub(crate) fn posted(&self) -> u32 {
+        self.posted
+    }
+
+    /// The queue pair is gone: all buffers are ours.
+    ///
+    /// # Safety
+    /// The queue pair is drained or destroyed.
+    pub(crate) unsafe fn reclaim_all(&mut self) {
+        // SAFETY: the caller says that no Receive is left to be filled.
+        self.loans.iter_mut().for_each(|loan| unsafe { loan.reclaim() });
+        self.posted = 0;
+    }
+}

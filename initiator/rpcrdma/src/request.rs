@@ -1,0 +1,169 @@
+//! Request slots: one RPC each, from the call to the point where nothing of it is in use.
+//!
+//! The rule that everything hangs on lives here. An RPC completes to its caller when its Reply has
+//! arrived **and**, where its Send gathered the caller's payload, that Send has completed. And the
+//! slot's header buffer has two owners, the RPC and the Send: neither alone recycles it.
+
+use hugepages::Buffer;
+use wire::rpcrdma::Segment;
+
+use crate::Error;
+use crate::call::Payload;
+use crate::memory::Loan;
+use crate::reply::{Arrival, Offered};
+
+/// A matched Reply that waits to be handed over.
+#[derive(Debug)]
+pub(crate) struct Matched {
+    /// Index of its Receive.
+    pub(crate) receive: u32,
+    /// Message length in the Receive.
+    pub(crate) len: u32,
+    /// What its transport header said.
+    pub(crate) outcome: Result<Arrival, Error>,
+}
+
+/// One slot.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    /// The XID of the present life.
+    pub(crate) xid: u32,
+    /// Lives so far; the generation part of the XID.
+    pub(crate) life: u32,
+    /// The caller's.
+    pub(crate) token: u64,
+    /// Header and inline body.
+    pub(crate) send: Loan,
+    /// The caller's payload.
+    pub(crate) payload: Loan,
+    /// What the Reply may return.
+    pub(crate) offered: Offered,
+    /// When it was handed over for sending.
+    pub(crate) sent_ns: u64,
+    /// The Reply, between its arrival and the second condition.
+    pub(crate) reply: Option<Matched>,
+    /// The caller waits for this RPC.
+    pub(crate) pending: bool,
+    /// The Send has not completed.
+    pub(crate) sending: bool,
+    /// The Send reads the caller's payload.
+    pub(crate) gathered: bool,
+}
+
+impl Request {
+    /// Whether the Reply with this XID is awaited here.
+    pub(crate) fn awaits(&self, xid: u32) -> bool {
+        self.pending && self.reply.is_none() && self.xid == xid
+    }
+
+    /// Both conditions: the Reply is here, and no Send reads the caller's payload any more.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.pending && self.reply.is_some() && !(self.gathered && self.sending)
+    }
+
+    /// Nothing of the slot is in use: neither the RPC nor the Send owns its header buffer.
+    pub(crate) fn is_free(&self) -> bool {
+        !self.pending && !self.sending
+    }
+
+    /// The Send is over: its header buffer is ours, and so is payload that it gathered.
+    ///
+    /// # Safety
+    /// The Send's completion was implied by a completion of its queue, or the queue is drained.
+    pub(crate) unsafe fn send_completed(&mut self) {
+        self.sending = false;
+        // SAFETY: only the Send named the header buffer, and it has completed.
+        unsafe { self.send.reclaim() };
+        if self.gathered {
+            // SAFETY: gathered payload is named by the Send alone; no key to it was advertised.
+            unsafe { self.payload.reclaim() };
+        }
+    }
+
+    /// The Reply is here: the server is done with the chunks of this call.
+    ///
+    /// # Safety
+    /// The Reply has matched this call, which ends the server's use of its chunks (RFC 8166
+    /// §3.4), or the connection is gone. Gathered payload is left to the Send.
+    pub(crate) unsafe fn chunks_released(&mut self) {
+        if !self.gathered {
+            // SAFETY: payload that no Send gathers is reached by the peer's key alone, which the
+            // caller says is over.
+            unsafe { self.payload.reclaim() };
+        }
+    }
+}
+
+/// How a payload travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Travel {
+    /// There is none, or the reply is expected inline.
+    Nothing,
+    /// Copied into the Send, with its pad.
+    Copied,
+    /// Gathered into the Send by an SGE of its own.
+    Gathered,
+    /// Fetched by the server from a Read chunk at this XDR position.
+    ReadChunk,
+    /// Placed by the server into a Write chunk.
+    WriteChunk,
+    /// The whole reply placed by the server into a Reply chunk.
+    ReplyChunk,
+}
+
+/// Inline limits of a connection, as negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Largest message we may send.
+    pub(crate) inline_send: usize,
+    /// Largest message the server may send.
+    pub(crate) inline_receive: usize,
+    /// Largest payload that is copied rather than gathered.
+    pub(crate) copy_max: usize,
+}
+
+impl Limits {
+    /// Chooses the cheapest way for a payload that the limits allow (RFC 8166 §3.3, §3.4). Chunks
+    /// are offered only where the data may not fit inline: a server uses what it is offered.
+    pub(crate) fn choose(&self, payload: &Payload, body_len: usize, reply_max: u32) -> Travel {
+        let header = wire::rpcrdma::HEADER_MIN;
+        let reply = header + reply_max as usize;
+        match payload {
+            Payload::None => Travel::Nothing,
+            Payload::Send { len, .. } => {
+                let data = padded(*len);
+                match () {
+                    () if *len as usize <= self.copy_max
+                        && header + body_len + data <= self.inline_send =>
+                    {
+                        Travel::Copied
+                    }
+                    () if header + body_len + data <= self.inline_send => Travel::Gathered,
+                    () => Travel::ReadChunk,
+                }
+            }
+            Payload::Receive { len, .. } if reply + padded(*len) <= self.inline_receive => {
+                Travel::Nothing
+            }
+            Payload::Receive { .. } => Travel::WriteChunk,
+            Payload::Reply { len, .. } if reply + *len as usize <= self.inline_receive => {
+                Travel::Nothing
+            }
+            Payload::Reply { .. } => Travel::ReplyChunk,
+        }
+    }
+}
+
+/// Length with XDR padding.
+pub(crate) fn padded(len: u32) -> usize {
+    (len as usize).next_multiple_of(4)
+}
+
+/// The one-segment chunk that covers the first `len` bytes of a payload.
+pub(crate) fn segment(payload: &Buffer, len: u32) -> Segment {
+    Segment { handle: payload.keys().rkey, length: len, offset: payload.addr() }
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

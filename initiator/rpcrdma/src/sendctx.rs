@@ -1,0 +1,260 @@
+//! The sendctx ring: who may touch what a Send names, and until when.
+//!
+//! A Send is not over when its Reply arrives. The NIC may still be retrying it, and reads its
+//! memory again each time it does. So everything a Send names is held in a slot of this ring from
+//! the moment the Send is prepared until the Send itself is known to have completed.
+//!
+//! - **get**: the sender takes the slot at the head and fills it with the Send's SGEs. No slot, or
+//!   no room for its work requests, means that the Send Queue is as full as it may get: the caller
+//!   waits. That is the whole of Send Queue accounting.
+//! - **unget**: a Send that could not be prepared gives its slot back as if it had never asked.
+//! - **put**: Sends complete in order, and only one in N asks for a completion. Each completion
+//!   therefore stands for every Send up to it: the walk goes from the tail to that Send and
+//!   releases each slot it passes.
+//!
+//! Why that is safe: a reliable queue pair completes its Sends in the order in which they were
+//! posted, so a completion for number k says that the NIC is done with 1..=k. Slots are numbered,
+//! not indexed: a completion that is stale or reported twice names a number outside
+//! (tail, head] and releases nothing.
+//!
+//! Threading: lock-free and wait-free, one [`Getter`] and one [`Putter`], on one thread or two.
+//! `head` is written by the getter alone and `tail` by the putter alone; the Release store of
+//! each pairs with the other's Acquire load and hands the slots over.
+//!
+//! Faults survived: completions held back for any time, lost (an error drains with
+//! [`Putter::put_all`]), repeated, or of a queue pair that is gone; numbers that wrap.
+
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+use verbs::Sge;
+
+/// SGEs in one Send: header and inline body together, gathered payload, its XDR pad.
+pub const SGES_MAX: usize = 3;
+
+/// What one Send names, from get to put.
+#[derive(Debug, Default)]
+pub struct Sendctx {
+    /// The message. The first SGE is the request's own header buffer, mapped for the life of the
+    /// connection; the others are payload, released by the walk.
+    pub sges: [Sge; SGES_MAX],
+    /// How many of them are used.
+    pub sge_count: u8,
+    /// Whether payload of the caller's is among them.
+    pub gathered: bool,
+    /// The request that this Send carries.
+    pub request: u32,
+    /// Send Queue entries: the Send and whatever is chained in front of it.
+    wrs: u32,
+}
+
+impl Sendctx {
+    /// The SGEs to post.
+    #[must_use]
+    pub fn sges(&self) -> &[Sge] {
+        &self.sges[..usize::from(self.sge_count)]
+    }
+
+    /// Ends the Send's claim on everything but its place in the ring.
+    fn clear(&mut self) {
+        self.sge_count = 0;
+        self.gathered = false;
+    }
+}
+
+struct Ring {
+    slots: Box<[UnsafeCell<Sendctx>]>,
+    /// Number of the last slot handed out; the getter's.
+    head: AtomicU32,
+    /// Number of the last slot released; the putter's.
+    tail: AtomicU32,
+    /// Work requests released so far, wrapping; the putter's.
+    wrs_released: AtomicU32,
+}
+
+// SAFETY: a slot is reached by the getter while its number is above `head` or not yet posted, and
+// by the putter once its number is in (tail, head] and the NIC has completed it. The Release and
+// Acquire pairs on `head` and `tail` order the two, so no slot is ever reached from both.
+unsafe impl Sync for Ring {}
+
+/// Makes a ring of `slots` places whose Sends may together occupy `send_wr_max` work requests.
+///
+/// # Panics
+/// If either is zero, or `slots` does not fit the numbering (2³¹).
+#[must_use]
+pub fn ring(slots: u32, send_wr_max: u32) -> (Getter, Putter) {
+    assert!(slots > 0 && slots < 1 << 31 && send_wr_max > 0, "a ring needs slots and a queue");
+    let ring = Arc::new(Ring {
+        slots: (0..slots).map(|_| UnsafeCell::default()).collect(),
+        head: AtomicU32::new(0),
+        tail: AtomicU32::new(0),
+        wrs_released: AtomicU32::new(0),
+    });
+    let getter = Getter { ring: ring.clone(), head: Place::START, wrs_taken: 0, send_wr_max };
+    (getter, Putter { ring, tail: Place::START })
+}
+
+/// A position in the ring: a number that never repeats within 2³² Sends, and the index it maps to.
+/// The length is no power of two, so the index wraps by compare.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    number: u32,
+    index: usize,
+}
+
+impl Place {
+    const START: Self = Self { number: 0, index: 0 };
+
+    fn next(self, len: usize) -> Self {
+        let index = if self.index + 1 == len { 0 } else { self.index + 1 };
+        Self { number: self.number.wrapping_add(1), index }
+    }
+
+    fn prev(self, len: usize) -> Self {
+        let index = if self.index == 0 { len - 1 } else { self.index - 1 };
+        Self { number: self.number.wrapping_sub(1), index }
+    }
+}
+
+/// The sender's end.
+pub struct Getter {
+    ring: Arc<Ring>,
+    head: Place,
+    wrs_taken: u32,
+    send_wr_max: u32,
+}
+
+impl Getter {
+    /// Takes the next slot for a Send of `wrs` work requests. `None`: the queue is full, wait for
+    /// a completion.
+    pub fn get(&mut self, wrs: u32) -> Option<&mut Sendctx> {
+        let in_use = self.head.number.wrapping_sub(self.ring.tail.load(Acquire));
+        let wrs_in_use = self.wrs_taken.wrapping_sub(self.ring.wrs_released.load(Relaxed));
+        if in_use as usize == self.ring.slots.len() || wrs_in_use + wrs > self.send_wr_max {
+            return None;
+        }
+        self.head = self.head.next(self.ring.slots.len());
+        self.wrs_taken = self.wrs_taken.wrapping_add(wrs);
+        // SAFETY: the slot was free (its number is above what the putter has seen as head), so
+        // neither the putter nor the NIC reaches it until the head is published below and the
+        // Send posted; `&mut self` keeps the reference unique on this side.
+        let slot = unsafe { &mut *self.ring.slots[self.head.index].get() };
+        slot.clear();
+        slot.wrs = wrs;
+        // The putter looks at this slot only after a completion of its Send, which is posted
+        // after the caller is done with the reference.
+        self.ring.head.store(self.head.number, Release);
+        Some(slot)
+    }
+
+    /// Gives back the slot of the latest [`Getter::get`], whose Send was never posted.
+    pub fn unget(&mut self) {
+        debug_assert_ne!(self.head.number, self.ring.tail.load(Relaxed), "unget without get");
+        // SAFETY: the slot is the one that `get` handed out last and nothing was posted from it:
+        // it is still the getter's.
+        let slot = unsafe { &mut *self.ring.slots[self.head.index].get() };
+        slot.clear();
+        self.wrs_taken = self.wrs_taken.wrapping_sub(slot.wrs);
+        self.head = self.head.prev(self.ring.slots.len());
+        self.ring.head.store(self.head.number, Release);
+    }
+
+    /// The number of the slot taken last; it goes into the Send's work request id.
+    #[must_use]
+    pub fn head(&self) -> u32 {
+        self.head.number
+    }
+
+    /// The `count` slots taken last, oldest first, with their numbers: the chain to post.
+    ///
+    /// None of them may have been posted yet.
+    pub fn latest(&self, count: u32) -> impl ExactSizeIterator<Item = (u32, &Sendctx)> {
+        let len = self.ring.slots.len();
+        let back = count as usize;
+        assert!(back <= len, "a chain is no longer than the ring");
+        let mut place = self.head;
+        place.number = place.number.wrapping_sub(count);
+        place.index =
+            if place.index >= back { place.index - back } else { place.index + len - back };
+        (0..back).map(move |_| {
+            place = place.next(len);
+            // SAFETY: taken and not yet posted, so no completion can name it and the putter does
+            // not reach it; shared access from `&self` excludes `get` and `unget`.
+            (place.number, unsafe { &*self.ring.slots[place.index].get() })
+        })
+    }
+}
+
+/// The completion handler's end.
+pub struct Putter {
+    ring: Arc<Ring>,
+    tail: Place,
+}
+
+/// A completion for a Send that is not in flight: of an earlier life, or reported twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("completion of Send {number}, but only {tail}+1..={head} are in flight")]
+pub struct StaleCompletion {
+    /// What the completion named.
+    pub number: u32,
+    /// Last released.
+    pub tail: u32,
+    /// Last handed out.
+    pub head: u32,
+}
+
+impl Putter {
+    /// Send `number` has completed, and with it every Send before it: walks up to it and releases
+    /// each slot in order. Returns how many.
+    pub fn put(
+        &mut self,
+        number: u32,
+        release: impl FnMut(&Sendctx),
+    ) -> Result<u32, StaleCompletion> {
+        let head = self.ring.head.load(Acquire);
+        let tail = self.tail.number;
+        let in_flight = head.wrapping_sub(tail);
+        let count = number.wrapping_sub(tail);
+        if count == 0 || count > in_flight {
+            return Err(StaleCompletion { number, tail, head });
+        }
+        self.walk(count, release);
+        Ok(count)
+    }
+
+    /// The queue pair is drained: whatever is still in the ring will never see a completion of its
+    /// own. Releases it all.
+    pub fn put_all(&mut self, release: impl FnMut(&Sendctx)) -> u32 {
+        let count = self.in_flight();
+        self.walk(count, release);
+        count
+    }
+
+    /// Slots handed out and not released.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.ring.head.load(Acquire).wrapping_sub(self.tail.number)
+    }
+
+    fn walk(&mut self, count: u32, mut release: impl FnMut(&Sendctx)) {
+        let mut wrs = self.ring.wrs_released.load(Relaxed);
+        for _ in 0..count {
+            self.tail = self.tail.next(self.ring.slots.len());
+            // SAFETY: the number is in (tail, head] and its Send has completed, so the NIC is done
+            // with it and the getter will not reach it before the tail is published below.
+            let slot = unsafe { &mut *self.ring.slots[self.tail.index].get() };
+            release(slot);
+            wrs = wrs.wrapping_add(slot.wrs);
+            slot.clear();
+        }
+        // One Release for the batch. The getter's Acquire of the tail also covers the work
+        // request count, which is stored before it.
+        self.ring.wrs_released.store(wrs, Relaxed);
+        self.ring.tail.store(self.tail.number, Release);
+    }
+}
+
+#[cfg(test)]
+#[path = "sendctx_tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+//! The Send Queue of a connection: the sendctx ring, which Sends ask for a completion, and the
+//! doorbell.
+//!
+//! One Send in N is signaled. A mark that would fall within the last N of a chain moves to the
+//! chain's end, where one completion then speaks for the whole chain. And the end of a chain is
+//! marked whenever payload of a caller's would otherwise wait for a later Send: its RPC cannot
+//! complete before its Send has. Other unsignaled Sends pin nothing but their own request slots,
+//! of which there are 2 N more than calls in flight, so a queue that falls silent loses nothing.
+
+use verbs::{Connection, Op, PostError, SendWr};
+
+use crate::sendctx::{self, Getter, Putter, Sendctx};
+use crate::stats::Counters;
+use crate::work_id::{Kind, WorkId};
+
+/// Send side of one connection; rebuilt with it.
+pub(crate) struct Sender {
+    pub(crate) getter: Getter,
+    pub(crate) putter: Putter,
+    signals: Signals,
+    /// Slots taken whose Sends are not posted yet: the next chain.
+    prepared: u32,
+    /// Something was posted on this queue pair.
+    used: bool,
+}
+
+impl Sender {
+    /// A ring of `slots`, one work request each.
+    pub(crate) fn new(slots: u32, signal_every: u32) -> Self {
+        let (getter, putter) = sendctx::ring(slots, slots);
+        Self { getter, putter, signals: Signals::new(signal_every), prepared: 0, used: false }
+    }
+
+    /// The slot taken last will be part of the next chain.
+    pub(crate) fn prepared(&mut self) {
+        self.prepared += 1;
+    }
+
+    /// Whether there is a chain to post.
+    pub(crate) fn has_chain(&self) -> bool {
+        self.prepared > 0
+    }
+
+    /// Whether the queue pair may still hold Sends.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used
+    }
+
+    /// Posts everything prepared as one chain. After an error the connection is to be closed: the
+    /// chain's slots stay taken until the drain, whether or not they were posted.
+    pub(crate) fn ring_doorbell<C: Connection>(
+        &mut self,
+        link: &mut C,
+        id: WorkId,
+        counters: &mut Counters,
+    ) -> Result<(), PostError> {
+        let count = std::mem::take(&mut self.prepared);
+        self.used = true;
+        let Self { getter, signals, .. } = self;
+        let chain = getter.latest(count).zip((0..count).rev()).map(|((number, ctx), behind)| {
+            let signaled = signals.next(ctx, behind);
+            counters.signaled_sends += u64::from(signaled);
+            counters.gathered_sends += u64::from(ctx.gathered);
+            let wr_id = id.with(Kind::Send, number);
+            SendWr { wr_id, sges: ctx.sges(), op: Op::Send, signaled, fence: false }
+        });
+        // SAFETY: every SGE names a buffer that its request has lent (`Loan::Lent`); it is
+        // reclaimed only by the walk up to this Send's completion, or after the drain.
+        unsafe { link.post_send(chain) }?;
+        counters.sends += u64::from(count);
+        counters.send_doorbells += 1;
+        Ok(())
+    }
+}
+
+/// Decides which Sends of a chain are signaled.
+#[derive(Debug)]
+struct Signals {
+    every: u32,
+    since: u32,
+    payload_waits: bool,
+}
+
+impl Signals {
+    fn new(every: u32) -> Self {
+        Self { every, since: 0, payload_waits: false }
+    }
+
+    /// Whether this Send, with `behind` more after it in its chain, asks for a completion.
+    fn next(&mut self, ctx: &Sendctx, behind: u32) -> bool {
+        self.since += 1;
+        self.payload_waits |= ctx.gathered;
+        let due = self.since >= self.every;
+        let signaled =
+            if behind == 0 { due || self.payload_waits } else { due && behind >= self.every };
+        if signaled {
+            self.since = 0;
+            self.payload_waits = false;
+        }
+        signaled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sendctx, Signals};
+
+    fn chain(signals: &mut Signals, gathered: &[bool]) -> Vec<bool> {
+        let behind = (0..gathered.len() as u32).rev();
+        gathered
+            .iter()
+            .zip(behind)
+            .map(|(&gathered, behind)| {
+                signals.next(&Sendctx { gathered, ..Sendctx::default() }, behind)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn single_sends_are_signaled_every_nth() {
+        let mut signals = Signals::new(7);
+        let marks: Vec<bool> = (0..21).flat_map(|_| chain(&mut signals, &[false])).collect();
+        let at: Vec<usize> = (0..21).filter(|&i| marks[i]).collect();
+        assert_eq!(at, [6, 13, 20], "the count reloads to the full batch");
+    }
+
+    #[test]
+    fn gathered_payload_never_waits_for_a_later_send() {
+        let mut signals = Signals::new(7);
+        assert_eq!(chain(&mut signals, &[true]), [true]);
+        assert_eq!(chain(&mut signals, &[true, false, false]), [false, false, true]);
+        assert_eq!(chain(&mut signals, &[false]), [false]);
+    }
+
+    #[test]
+    fn one_completion_speaks_for_a_short_chain() {
+        let mut signals = Signals::new(7);
+        let marks = chain(&mut signals, &[true; 9]);
+        assert_eq!(marks.iter().filter(|&&mark| mark).count(), 1);
+        assert!(marks[8]);
+    }
+
+    #[test]
+    fn a_long_chain_is_marked_on_its_way() {
+        let mut signals = Signals::new(7);
+        let marks = chain(&mut signals, &[false; 32]);
+        let at: Vec<usize> = (0..32).filter(|&i| marks[i]).collect();
+        assert_eq!(at, [6, 13, 20, 31]);
+    }
+
+    #[test]
+    fn batch_zero_or_one_signals_every_send() {
+        let mut signals = Signals::new(1);
+        assert_eq!(chain(&mut signals, &[false; 5]), [true; 5]);
+    }
+}

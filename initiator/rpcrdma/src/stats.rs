@@ -1,0 +1,79 @@
+//! Counters of one connection, under the kernel's names where the meaning is the same
+//! (`/proc/self/mountstats`, line `xprt: rdma`). Plain integers: one thread writes them, and they
+//! are copied out on the control path.
+
+/// Declares the counters once: the struct, their names for reports, and their sum.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What a connection has done since it was made.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counters {
+            /// Name and value of each, in declaration order.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+
+            /// Adds another connection's counts to these.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Calls that offered a Read chunk.
+    read_chunk_count,
+    /// Calls that offered a Write chunk.
+    write_chunk_count,
+    /// Calls that offered a Reply chunk.
+    reply_chunk_count,
+    /// Payload bytes that went out by Read chunk.
+    total_rdma_request,
+    /// Payload bytes that came in by Write or Reply chunk.
+    total_rdma_reply,
+    /// Payload bytes copied into the Send buffer because a copy is cheaper than an SGE.
+    pullup_copy_count,
+    /// Payload bytes copied out of the Receive buffer.
+    fixup_copy_count,
+    /// Calls that could not be marshalled.
+    failed_marshal_count,
+    /// Replies that did not make sense.
+    bad_reply_count,
+    /// Calls sent as RDMA_NOMSG.
+    nomsg_call_count,
+    /// Times a caller was told to wait because the sendctx ring was empty.
+    empty_sendctx_q,
+    /// Replies whose XID matched no call in flight.
+    bad_xids,
+    /// Connections established.
+    connect_count,
+    /// Calls posted.
+    sends,
+    /// Replies matched to their call.
+    recvs,
+    /// Times a caller was told to wait because the server's credits were used up.
+    credit_waits,
+    /// Times a caller was told to wait because every request slot was taken.
+    slot_waits,
+    /// Replies that arrived before their gathered Send had completed, and waited for it.
+    replies_before_send,
+    /// Calls from the server, which this version refuses.
+    backward_calls,
+    /// Completions for Sends that were not in flight.
+    stale_completions,
+    /// Chains of Sends posted.
+    send_doorbells,
+    /// Chains of Receives posted.
+    recv_doorbells,
+    /// Sends that asked for a completion.
+    signaled_sends,
+    /// Completion queue entries taken, of all kinds.
+    cqes,
+    /// Calls whose payload was gathered into the Send.
+    gathered_sends,
+    /// Calls and replies that RDMA_ERROR answered.
+    rdma_errors,
+}
