@@ -4,6 +4,7 @@
 #   script       the job itself
 #   stdout, stderr, console   written by QEMU
 #   ready, status, failure, dmesg   written by the guest
+#   started, go  two machines: the server's command has run; the client may start
 # shellcheck shell=bash
 
 server_addr=10.90.0.1

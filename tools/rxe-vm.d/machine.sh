@@ -126,7 +126,7 @@ run_shell() {
 
 run_two() {
     local server=$run_dir/server client=$run_dir/client status=0 server_machine
-    make_job "$server" server 0 bash -c "${server_command:-:}"$'\nexec sleep infinity'
+    make_job "$server" server 0 bash -c "$(server_job)"
     make_job "$client" client 0 bash -c "$client_command"
     two_link server client 01
     start_machine "$server" "${link[@]}"
@@ -136,20 +136,36 @@ run_two() {
     announce "$client" "$machine" &
     follow "$machine" "$client/stdout" &
     follow "$machine" "$client/stderr" >&2 &
-    follow "$machine" "$server/stdout" | sed -u 's/^/server: /' >&2 &
-    follow "$machine" "$server/stderr" | sed -u 's/^/server: /' >&2 &
+    follow "$server_machine" "$server/stdout" | sed -u 's/^/server: /' >&2 &
+    follow "$server_machine" "$server/stderr" | sed -u 's/^/server: /' >&2 &
     ((!verbose)) || follow "$machine" "$client/console" >&2 &
-    ((!verbose)) || follow "$machine" "$server/console" | sed -u 's/^/server: /' >&2 &
-    finish_machine "$machine" "$client" || status=$?
-    # The server runs until the client is done; had it ended before, that is news.
-    if kill -0 "$server_machine" 2>/dev/null; then
-        kill "$server_machine"
+    ((!verbose)) || follow "$server_machine" "$server/console" | sed -u 's/^/server: /' >&2 &
+    if server_started "$server_machine" "$server"; then
+        : >"$client/go"
+        finish_machine "$machine" "$client" || status=$?
+        kill "$server_machine" 2>/dev/null || say "the server had ended before the client"
     else
-        say "the server ended before the client:"
-        finish_machine "$server_machine" "$server" || status=125
+        say "the server ended before the client could start"
+        finish_machine "$server_machine" "$server" || say "status $?"
+        kill "$machine" 2>/dev/null || true
+        status=125
     fi
     wait
     exit "$status"
+}
+
+# The server's command comes first and to its end, so that the client finds what
+# it left in the background.
+server_job() {
+    printf '{\n%s\n} || exit\n: >/run/rxe-vm/started\nexec sleep infinity' "${server_command:-:}"
+}
+
+server_started() { # MACHINE DIRECTORY
+    while kill -0 "$1" 2>/dev/null; do
+        [[ ! -e $2/started ]] || return 0
+        sleep 0.2
+    done
+    return 1
 }
 
 two_link() { # MINE OTHER LAST-OCTET; sets link

@@ -27,8 +27,9 @@ Options:
   --env NAME[=VALUE]     pass a variable on (INITIATOR_*, RUST_*, CARGO_* and
                          NEXTEST_* always are)
   --verbose              show the guest's console on stderr
-  --server COMMAND       two: run by bash on the server once knfsd is up
-  --client COMMAND       two: run by bash on the client once knfsd answers
+  --server COMMAND       two: run by bash on the server once knfsd is up; what is to
+                         stay it must leave in the background
+  --client COMMAND       two: run by bash on the client, after the server's ended
   --here                 run: no machine; this host has an RDMA device itself. With
                          --rdma-addr, --knfsd-addr, --export, --export-dir
 

@@ -17,7 +17,6 @@ knfsd_up() {
     rpcbind -w || fail "rpcbind does not start"
     rpc.nfsd --no-nfs-version 4 8 || fail "rpc.nfsd does not start"
     echo "rdma 20049" >/proc/fs/nfsd/portlist || fail "knfsd does not listen on RDMA"
-    # Last, because a client takes an answer from mountd as: all of it is up.
     rpc.mountd --port 20048 || fail "rpc.mountd does not start"
     rpcinfo -t "$server_addr" 100005 3 >/dev/null || fail "MOUNT does not answer over TCP"
 }
@@ -40,13 +39,4 @@ TABLE
     : >/var/lib/nfs/etab
     : >/var/lib/nfs/rmtab
     exportfs -ra || fail "exportfs refuses the exports"
-}
-
-knfsd_wait() {
-    local attempt
-    for attempt in {1..300}; do
-        rpcinfo -T tcp "$server_addr" 100005 3 >/dev/null 2>&1 && return
-        sleep 0.5
-    done
-    fail "the server did not answer MOUNT ($attempt attempts)"
 }
