@@ -1,0 +1,124 @@
+//! What a queue pair does with a message from its peer: check, place, complete.
+
+use std::sync::atomic::Ordering;
+
+use super::link::{LinkState, Turn};
+use super::memory;
+use crate::{Op, WcStatus};
+
+/// What becomes of a message that arrived.
+pub(super) enum Outcome {
+    /// Carried out.
+    Done,
+    /// No Receive is posted.
+    NotReady,
+    /// Nobody was there to take it.
+    Lost,
+    /// Refused; the status is what the sender's completion says.
+    Refused(WcStatus),
+}
+
+impl LinkState {
+    /// The peer of side `s` carries out the entry at `pos` of `s`'s Send Queue.
+    pub(super) fn respond(&mut self, s: usize, pos: u64, turn: &mut Turn<'_>) -> Outcome {
+        if self.cut_off(s) {
+            return Outcome::Lost;
+        }
+        let Some(qp) = &self.sides[s].qp else { return Outcome::Lost };
+        // Deregistered while under way: the card cannot read what it was to send.
+        if !qp.allows_local(pos, &turn.keys) {
+            return Outcome::Refused(WcStatus::LocalProtection);
+        }
+        match qp.sq.get(pos).op {
+            Op::Send => self.place_message(s, pos, None, turn),
+            Op::SendWithInvalidate { rkey } => self.place_message(s, pos, Some(rkey), turn),
+            Op::RdmaWrite { remote_addr, rkey } => {
+                self.direct(s, pos, remote_addr, rkey, turn, true)
+            }
+            Op::RdmaRead { remote_addr, rkey } => {
+                self.direct(s, pos, remote_addr, rkey, turn, false)
+            }
+        }
+    }
+
+    fn place_message(
+        &mut self,
+        s: usize,
+        pos: u64,
+        invalidate: Option<u32>,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
+        if self.sides[s].plan.sever_after == Some(0) {
+            self.sides[s].plan.sever_after = None;
+            self.sever();
+            return Outcome::Lost;
+        }
+        let (sender, receiver) = self.pair(s);
+        let (Some(from), Some(to)) = (&sender.qp, &mut receiver.qp) else { return Outcome::Lost };
+        let Some((_, recv)) = to.rq.front() else { return Outcome::NotReady };
+        if sender.plan.rnr > 0 {
+            sender.plan.rnr -= 1;
+            return Outcome::NotReady;
+        }
+        let len = from.sq.get(pos).len;
+        let (here, there) = if len > recv.sge.length {
+            (WcStatus::LocalLength, WcStatus::RemoteInvalidRequest)
+        } else if !turn.keys.allows_local(to.domain, &recv.sge, true) {
+            (WcStatus::LocalProtection, WcStatus::RemoteOperation)
+        } else if invalidate.is_some_and(|rkey| !invalidates(turn, to.domain, rkey)) {
+            (WcStatus::RemoteInvalidRequest, WcStatus::RemoteInvalidRequest)
+        } else {
+            // SAFETY: the key table is held and allows both sides' ranges; the posted Send and the
+            // posted Receive lend them; `len` fits the Receive.
+            unsafe { memory::gather(from.sq.sges(pos), recv.sge.addr) };
+            to.complete_recv(WcStatus::Success, len, invalidate);
+            if let Some(left) = &mut sender.plan.sever_after {
+                *left -= 1;
+            }
+            return Outcome::Done;
+        };
+        to.complete_recv(here, 0, None);
+        self.refuse_request(s, there)
+    }
+
+    /// RDMA Write and Read: no work request of the receiver takes part.
+    fn direct(
+        &mut self,
+        s: usize,
+        pos: u64,
+        remote_addr: u64,
+        rkey: u32,
+        turn: &mut Turn<'_>,
+        write: bool,
+    ) -> Outcome {
+        let (sender, receiver) = self.pair(s);
+        let (Some(from), Some(to)) = (&sender.qp, &receiver.qp) else { return Outcome::Lost };
+        let len = from.sq.get(pos).len;
+        if !turn.keys.allows_remote(to.domain, rkey, remote_addr, len, write) {
+            return self.refuse_request(s, WcStatus::RemoteAccess);
+        }
+        let sges = from.sq.sges(pos);
+        // SAFETY: the key table is held and allows both ranges, of `len` bytes each; the posted
+        // request lends the local one, the remote key stands for its owner's consent.
+        unsafe {
+            if write {
+                memory::gather(sges, remote_addr);
+            } else {
+                memory::scatter(remote_addr, sges);
+            }
+        }
+        Outcome::Done
+    }
+
+    /// Both sides go to the error state; the sender's own part is up to the caller.
+    fn refuse_request(&mut self, s: usize, status: WcStatus) -> Outcome {
+        self.sides[1 - s].enter_error();
+        self.tell_disconnected(s);
+        Outcome::Refused(status)
+    }
+}
+
+fn invalidates(turn: &Turn<'_>, domain: u32, rkey: u32) -> bool {
+    turn.fabric.remote_invalidate.load(Ordering::Acquire)
+        && turn.keys.invalidate_remote(domain, rkey)
+}

@@ -1,0 +1,93 @@
+//! The RDMA contract, asked of both providers by the same tests.
+//!
+//! `soft` answers everywhere. `ibv` answers where `INITIATOR_RDMA_ADDR` names a local address that
+//! has an RDMA device; elsewhere its tests say that they were skipped. Both ends of every
+//! connection are driven by the one thread of its test, as a reactor would drive them.
+
+mod connecting;
+mod direct;
+mod ends;
+mod failing;
+mod messages;
+
+/// One test for each behaviour and provider.
+macro_rules! contract {
+    ($($file:ident: $($behaviour:ident),+ $(,)?;)+) => {
+        mod soft {
+            use verbs::soft::{Clock, SoftFabric};
+            $($(
+                #[test]
+                fn $behaviour() {
+                    let fabric = SoftFabric::new(Clock::Real);
+                    super::$file::$behaviour(&fabric, [127, 0, 0, 1].into());
+                    assert_eq!(fabric.violations(), [], "lent memory was changed");
+                }
+            )+)+
+        }
+
+        #[cfg(feature = "rdma")]
+        mod ibv {
+            $($(
+                #[test]
+                fn $behaviour() {
+                    if let Some(ip) = super::rdma_address() {
+                        super::$file::$behaviour(&verbs::ibv::Ibv, ip);
+                    }
+                }
+            )+)+
+        }
+    };
+}
+
+contract! {
+    connecting:
+        private_data_reaches_both_sides,
+        a_rejection_carries_its_reason_and_data,
+        nobody_listening_is_reason_8,
+        port_0_finds_a_free_port,
+        the_device_is_known_once_the_route_is,
+        each_side_names_its_peer,
+        dropping_an_end_disconnects_the_peer,
+        an_incoming_request_that_is_dropped_is_rejected,
+        two_connections_share_a_completion_queue;
+    messages:
+        messages_arrive_in_order_with_their_lengths,
+        a_message_is_gathered_from_several_places,
+        one_signaled_send_answers_for_those_before_it,
+        a_chain_is_posted_by_one_call,
+        messages_flow_both_ways_for_long,
+        an_idle_queue_has_nothing;
+    direct:
+        a_write_places_bytes_where_told,
+        a_write_is_visible_once_the_send_after_it_arrives,
+        a_read_fetches_bytes_into_several_places,
+        a_fenced_send_follows_the_read_before_it,
+        a_large_transfer_crosses_packets;
+    failing:
+        a_wrong_remote_key_fails_the_write_and_flushes_the_rest,
+        a_key_of_another_domain_is_refused,
+        a_range_beyond_the_region_is_refused,
+        a_region_without_remote_read_cannot_be_read,
+        a_deregistered_region_is_refused,
+        a_wrong_local_key_is_found,
+        a_message_too_long_for_its_receive_fails_both_ends,
+        a_receiver_without_receives_exhausts_the_senders_retries,
+        a_full_send_queue_refuses_and_keeps_what_it_took,
+        a_full_receive_queue_refuses,
+        disconnect_flushes_what_is_and_what_will_be_posted,
+        the_peer_of_a_disconnect_flushes_by_its_own,
+        disconnect_twice_is_once;
+}
+
+#[cfg(feature = "rdma")]
+fn rdma_address() -> Option<std::net::IpAddr> {
+    const NAME: &str = "INITIATOR_RDMA_ADDR";
+    let Some(ip) = std::env::var_os(NAME) else {
+        println!(
+            "SKIPPED: no RDMA device: set {NAME} (tools/test runs this in the virtual machine)"
+        );
+        return None;
+    };
+    let ip = ip.to_str().and_then(|ip| ip.parse().ok());
+    Some(ip.unwrap_or_else(|| panic!("{NAME} must be the IP address of an RDMA device")))
+}
