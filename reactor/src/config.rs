@@ -78,9 +78,5 @@ fn at_least_one(key: &'static str, value: usize, max: usize) -> Result<(), React
         _ if value > max => "too large",
         _ => return Ok(()),
     };
-    Err(ReactorError::Config {
-        key,
-        value: value.to_string(),
-        expected,
-    })
+    Err(ReactorError::Config { key, value: value.to_string(), expected })
 }

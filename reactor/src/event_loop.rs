@@ -153,9 +153,7 @@ impl Reactor {
                 break Ok(output);
             }
             if progress == Progress::Done {
-                break Err(ReactorError::Stopped {
-                    reactor: self.name.clone(),
-                });
+                break Err(ReactorError::Stopped { reactor: self.name.clone() });
             }
         };
         local.shared.tasks.end_root();
@@ -226,10 +224,7 @@ impl Reactor {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let timed = Some(self.timed_next).filter(|&next| next < Timestamp::MAX);
         let drain = self.local.drain_deadline();
-        [timed, self.local.shared.next_deadline(), drain]
-            .into_iter()
-            .flatten()
-            .min()
+        [timed, self.local.shared.next_deadline(), drain].into_iter().flatten().min()
     }
 
     /// What the reactor did until the last turn that has ended.
@@ -325,9 +320,8 @@ impl Reactor {
 
     fn list_undrained(&self) -> Vec<String> {
         let pollers = self.entries().filter(|entry| !entry.poller.drained());
-        let mut names: Vec<String> = pollers
-            .map(|entry| self.ledger.name(entry.account).to_owned())
-            .collect();
+        let mut names: Vec<String> =
+            pollers.map(|entry| self.ledger.name(entry.account).to_owned()).collect();
         if self.local.shared.tasks.holding() > 0 {
             names.push(BUILT_IN[TASKS as usize].to_owned());
         }
@@ -350,21 +344,13 @@ impl Reactor {
         for NewPoller { poller, period_ns } in incoming.drain(..) {
             let account = self.ledger.open(poller.name());
             self.monitor.set_account_name(account, poller.name());
-            let entry = Entry {
-                poller,
-                account,
-                retired: false,
-            };
+            let entry = Entry { poller, account, retired: false };
             match period_ns {
                 None => self.pollers.push(entry),
                 Some(period_ns) => {
                     let next = now.add_ns(period_ns);
                     self.timed_next = self.timed_next.min(next);
-                    self.timed.push(TimedEntry {
-                        entry,
-                        period_ns,
-                        next,
-                    });
+                    self.timed.push(TimedEntry { entry, period_ns, next });
                 }
             }
         }
@@ -389,17 +375,13 @@ impl Reactor {
 
     #[inline]
     fn poll_every_turn(&mut self, now: Timestamp) {
-        let mut turn = Turn {
-            now,
-            local: &self.local,
-        };
+        let mut turn = Turn { now, local: &self.local };
         let mut retired = false;
         for entry in &mut self.pollers {
             retired |= entry.poll(&mut turn, &self.monitor, &mut self.ledger);
         }
         if retired {
-            self.pollers
-                .retain(|entry| entry.stays(&mut self.ledger, &self.local));
+            self.pollers.retain(|entry| entry.stays(&mut self.ledger, &self.local));
         }
     }
 
@@ -408,10 +390,7 @@ impl Reactor {
         if now < self.timed_next {
             return;
         }
-        let mut turn = Turn {
-            now,
-            local: &self.local,
-        };
+        let mut turn = Turn { now, local: &self.local };
         self.timed_next = Timestamp::MAX;
         let mut retired = false;
         for timed in &mut self.timed {
@@ -426,8 +405,7 @@ impl Reactor {
             }
         }
         if retired {
-            self.timed
-                .retain(|timed| timed.entry.stays(&mut self.ledger, &self.local));
+            self.timed.retain(|timed| timed.entry.stays(&mut self.ledger, &self.local));
         }
     }
 
@@ -478,12 +456,7 @@ impl Reactor {
         } else {
             self.stalls.unreported += 1;
         }
-        if self
-            .stalls
-            .worst
-            .as_ref()
-            .is_none_or(|worst| turn_ns > worst.turn_ns)
-        {
+        if self.stalls.worst.as_ref().is_none_or(|worst| turn_ns > worst.turn_ns) {
             self.stalls.worst = Some(Stall { poller, turn_ns });
         }
     }

@@ -33,10 +33,7 @@ impl IdlePolicy {
     pub(crate) fn validate(self) -> Result<(), ReactorError> {
         match self {
             IdlePolicy::Nice(nice) if !(-20..=19).contains(&nice) => {
-                Err(ReactorError::UnknownIdlePolicy {
-                    text: self.to_string(),
-                    expected: EXPECTED,
-                })
+                Err(ReactorError::UnknownIdlePolicy { text: self.to_string(), expected: EXPECTED })
             }
             _ => Ok(()),
         }
@@ -102,10 +99,8 @@ impl FromStr for IdlePolicy {
     type Err = ReactorError;
 
     fn from_str(text: &str) -> Result<IdlePolicy, ReactorError> {
-        let unknown = || ReactorError::UnknownIdlePolicy {
-            text: text.to_owned(),
-            expected: EXPECTED,
-        };
+        let unknown =
+            || ReactorError::UnknownIdlePolicy { text: text.to_owned(), expected: EXPECTED };
         let policy = match text {
             "spin" => IdlePolicy::Spin,
             "yield" => IdlePolicy::Yield,

@@ -63,9 +63,7 @@ impl LocalHandle {
             incoming: RefCell::new(Vec::with_capacity(config.max_pollers)),
             pollers: Cell::new(0),
         };
-        LocalHandle {
-            shared: Rc::new(shared),
-        }
+        LocalHandle { shared: Rc::new(shared) }
     }
 
     /// The time at which the present turn began.
@@ -121,9 +119,7 @@ impl LocalHandle {
         poller: impl Poller + 'static,
     ) -> Result<(), ReactorError> {
         if period_ns == 0 {
-            return Err(ReactorError::ZeroPeriod {
-                poller: poller.name().to_owned(),
-            });
+            return Err(ReactorError::ZeroPeriod { poller: poller.name().to_owned() });
         }
         self.add(Box::new(poller), Some(period_ns))
     }
@@ -147,29 +143,19 @@ impl LocalHandle {
     }
 
     fn ended(&self) -> ReactorError {
-        ReactorError::Ended {
-            reactor: self.shared.name.clone(),
-        }
+        ReactorError::Ended { reactor: self.shared.name.clone() }
     }
 
     /// Resolves in the first turn that begins `duration` or more after the future is first polled.
     #[must_use = "a future does nothing unless it is awaited"]
     pub fn sleep(&self, duration: Duration) -> Sleep {
-        Sleep {
-            local: self.clone(),
-            until: Until::After(duration),
-            timer: None,
-        }
+        Sleep { local: self.clone(), until: Until::After(duration), timer: None }
     }
 
     /// Resolves in the first turn that begins at `deadline` or later.
     #[must_use = "a future does nothing unless it is awaited"]
     pub fn sleep_until(&self, deadline: Timestamp) -> Sleep {
-        Sleep {
-            local: self.clone(),
-            until: Until::At(deadline),
-            timer: None,
-        }
+        Sleep { local: self.clone(), until: Until::At(deadline), timer: None }
     }
 
     /// Lets everything else on the reactor have its turn.
@@ -219,9 +205,7 @@ impl Shared {
     #[inline]
     pub(crate) fn fire_timers(&self, now: Timestamp) -> u64 {
         let mut expired = self.expired.take();
-        self.timers
-            .borrow_mut()
-            .advance(now, |waker| expired.push(waker));
+        self.timers.borrow_mut().advance(now, |waker| expired.push(waker));
         let fired = expired.len() as u64;
         for waker in expired.drain(..) {
             waker.wake();
@@ -286,9 +270,7 @@ impl Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         let shared = &self.local.shared;
-        let waker = self
-            .timer
-            .and_then(|timer| shared.timers.borrow_mut().remove(timer));
+        let waker = self.timer.and_then(|timer| shared.timers.borrow_mut().remove(timer));
         drop(waker);
     }
 }

@@ -51,14 +51,12 @@ impl Mailbox {
         message: impl FnOnce(&mut Reactor) + Send + 'static,
     ) -> Result<(), MailboxError> {
         let reactor = || self.monitor.name().to_owned();
-        self.sender
-            .try_send(Box::new(message))
-            .map_err(|refused| match refused {
-                TrySendError::Full(_) => MailboxError::Full {
-                    reactor: reactor(),
-                    capacity: self.sender.capacity().unwrap_or(0),
-                },
-                TrySendError::Disconnected(_) => MailboxError::Closed { reactor: reactor() },
-            })
+        self.sender.try_send(Box::new(message)).map_err(|refused| match refused {
+            TrySendError::Full(_) => MailboxError::Full {
+                reactor: reactor(),
+                capacity: self.sender.capacity().unwrap_or(0),
+            },
+            TrySendError::Disconnected(_) => MailboxError::Closed { reactor: reactor() },
+        })
     }
 }

@@ -112,8 +112,6 @@ impl Monitor {
 
     fn lock_names(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         // Names stay valid whatever a panicking thread was doing.
-        self.names
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.names.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

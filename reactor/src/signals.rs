@@ -21,18 +21,13 @@ static FIRST: AtomicI32 = AtomicI32::new(0);
 pub fn install() -> Result<StopToken, ReactorError> {
     // The token must exist before the handler can look for it.
     let token = TOKEN.get_or_init(StopToken::new).clone();
-    let action = SigAction::new(
-        SigHandler::Handler(on_signal),
-        SaFlags::SA_RESTART,
-        SigSet::empty(),
-    );
+    let action =
+        SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         // SAFETY: `on_signal` is async-signal-safe: atomics, and signal(2) and raise(3) when the
         // process is to die. It borrows nothing but statics.
-        unsafe { sigaction(signal, &action) }.map_err(|errno| ReactorError::Signals {
-            signal: signal.as_str(),
-            errno,
-        })?;
+        unsafe { sigaction(signal, &action) }
+            .map_err(|errno| ReactorError::Signals { signal: signal.as_str(), errno })?;
     }
     Ok(token)
 }

@@ -66,10 +66,7 @@ where
     let thread = thread::Builder::new()
         .name(name.clone())
         .spawn(body)
-        .map_err(|source| ReactorError::Thread {
-            reactor: name.clone(),
-            source,
-        })?;
+        .map_err(|source| ReactorError::Thread { reactor: name.clone(), source })?;
     match start.recv() {
         Ok(Ok((mailbox, monitor))) => Ok(ReactorHandle {
             name,
@@ -127,9 +124,7 @@ impl ReactorHandle {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(stats)) => Ok(stats),
             Some(Err(panic)) => Err(panicked(&self.name, panic.as_ref())),
-            None => Err(ReactorError::Ended {
-                reactor: self.name.clone(),
-            }),
+            None => Err(ReactorError::Ended { reactor: self.name.clone() }),
         }
     }
 }
@@ -185,24 +180,16 @@ where
     let mut reactor = Reactor::new(name, config)?;
     reactor.core = Some(core);
     reactor.local().shared.now.set(Clock::new().now());
-    setup(&mut reactor).map_err(|source| ReactorError::Setup {
-        reactor: name.to_owned(),
-        source,
-    })?;
+    setup(&mut reactor)
+        .map_err(|source| ReactorError::Setup { reactor: name.to_owned(), source })?;
     Ok(reactor)
 }
 
 /// Pins the calling thread, and does not take the library's word for it.
 fn pin(name: &str, core: usize) -> Result<(), ReactorError> {
-    let failed = |reason: String| ReactorError::Pin {
-        reactor: name.to_owned(),
-        core,
-        reason,
-    };
+    let failed = |reason: String| ReactorError::Pin { reactor: name.to_owned(), core, reason };
     if !core_affinity::set_for_current(CoreId { id: core }) {
-        return Err(failed(
-            "the kernel refused (a cpuset may exclude it)".to_owned(),
-        ));
+        return Err(failed("the kernel refused (a cpuset may exclude it)".to_owned()));
     }
     let mask = sched_getaffinity(Pid::from_raw(0))
         .map_err(|errno| failed(format!("the affinity cannot be read back: {errno}")))?;
@@ -229,8 +216,5 @@ fn panicked(name: &str, panic: &(dyn Any + Send)) -> ReactorError {
     let message = text
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned());
-    ReactorError::Panicked {
-        reactor: name.to_owned(),
-        message,
-    }
+    ReactorError::Panicked { reactor: name.to_owned(), message }
 }

@@ -240,9 +240,7 @@ impl<T> TimerWheel<T> {
 
     #[inline]
     fn unlink(&mut self, index: u32) {
-        let Entry {
-            prev, next, place, ..
-        } = self.entries[index as usize];
+        let Entry { prev, next, place, .. } = self.entries[index as usize];
         let place = place as usize;
         if next == index {
             self.heads[place] = NIL;

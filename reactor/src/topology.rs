@@ -17,11 +17,7 @@ pub fn usable_cores() -> Vec<usize> {
     let isolated = fs::read_to_string("/sys/devices/system/cpu/isolated").unwrap_or_default();
     let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
     let online = parse_cpu_list(&online);
-    cores.extend(
-        parse_cpu_list(&isolated)
-            .into_iter()
-            .filter(|core| online.contains(core)),
-    );
+    cores.extend(parse_cpu_list(&isolated).into_iter().filter(|core| online.contains(core)));
     cores.sort_unstable();
     cores.dedup();
     cores
@@ -33,21 +29,12 @@ pub fn core_numa_node(core: usize) -> Option<u32> {
     fs::read_dir(format!("/sys/devices/system/cpu/cpu{core}"))
         .ok()?
         .flatten()
-        .find_map(|entry| {
-            entry
-                .file_name()
-                .to_str()?
-                .strip_prefix("node")?
-                .parse()
-                .ok()
-        })
+        .find_map(|entry| entry.file_name().to_str()?.strip_prefix("node")?.parse().ok())
 }
 
 /// The cores in a mask, ascending.
 pub(crate) fn members(mask: &CpuSet) -> Vec<usize> {
-    (0..CpuSet::count())
-        .filter(|&core| mask.is_set(core).unwrap_or(false))
-        .collect()
+    (0..CpuSet::count()).filter(|&core| mask.is_set(core).unwrap_or(false)).collect()
 }
 
 /// Cores as the kernel writes them: `0-3,8`.

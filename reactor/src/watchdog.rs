@@ -41,16 +41,12 @@ struct Watchdog {
     thread_alive: bool,
 }
 
-static WATCHDOG: Mutex<Watchdog> = Mutex::new(Watchdog {
-    watched: Vec::new(),
-    thread_alive: false,
-});
+static WATCHDOG: Mutex<Watchdog> =
+    Mutex::new(Watchdog { watched: Vec::new(), thread_alive: false });
 
 /// Watches a reactor until the guard is dropped.
 pub(crate) fn watch(monitor: &Arc<Monitor>) -> Watch {
-    let subject = Arc::new(Subject {
-        monitor: Arc::clone(monitor),
-    });
+    let subject = Arc::new(Subject { monitor: Arc::clone(monitor) });
     let mut watchdog = lock();
     watchdog.watched.push(Watched {
         subject: Arc::downgrade(&subject),
@@ -59,9 +55,7 @@ pub(crate) fn watch(monitor: &Arc<Monitor>) -> Watch {
         warn_after: monitor.stall_threshold(),
     });
     if !watchdog.thread_alive {
-        let started = thread::Builder::new()
-            .name("reactor_watch".to_owned())
-            .spawn(patrol);
+        let started = thread::Builder::new().name("reactor_watch".to_owned()).spawn(patrol);
         match started {
             Ok(_) => watchdog.thread_alive = true,
             Err(error) => tracing::warn!(%error, "no watchdog thread: stuck pollers go unreported"),
@@ -121,7 +115,5 @@ impl Watched {
 
 fn lock() -> MutexGuard<'static, Watchdog> {
     // The list stays valid whatever a panicking thread was doing.
-    WATCHDOG
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    WATCHDOG.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -28,11 +28,7 @@ impl<F: FnMut(&mut Turn<'_>) -> Progress> Poller for Fake<F> {
 
 fn fake<F: FnMut(&mut Turn<'_>) -> Progress>(name: &'static str, body: F) -> Fake<F> {
     let drained = Rc::new(Cell::new(true));
-    Fake {
-        name,
-        body,
-        drained,
-    }
+    Fake { name, body, drained }
 }
 
 fn reactor(config: ReactorConfig) -> Reactor {
@@ -67,10 +63,7 @@ fn timed_pollers_keep_to_their_period() {
 
 #[test]
 fn a_retired_poller_is_dropped_and_its_place_is_free() {
-    let mut r = reactor(ReactorConfig {
-        max_pollers: 1,
-        ..ReactorConfig::default()
-    });
+    let mut r = reactor(ReactorConfig { max_pollers: 1, ..ReactorConfig::default() });
     let alive = Rc::new(());
     for _ in 0..3 {
         let held = Rc::clone(&alive);
@@ -83,38 +76,19 @@ fn a_retired_poller_is_dropped_and_its_place_is_free() {
         assert_eq!(Rc::strong_count(&alive), 1);
     }
     r.turn(Timestamp(20));
-    let once: Vec<_> = r
-        .stats()
-        .pollers
-        .into_iter()
-        .filter(|p| p.name == "once")
-        .collect();
+    let once: Vec<_> = r.stats().pollers.into_iter().filter(|p| p.name == "once").collect();
     assert_eq!(once.len(), 1, "one entry a name");
     assert_eq!((once[0].calls, once[0].busy_ns), (3, 10));
 }
 
 #[test]
 fn pollers_that_cannot_be_added_are_refused_by_name() {
-    let mut r = reactor(ReactorConfig {
-        max_pollers: 1,
-        ..ReactorConfig::default()
-    });
-    let error = r
-        .add_timed_poller(0, fake("beat", |_| Progress::Idle))
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("timed poller beat: a period of 0 ns")
-    );
+    let mut r = reactor(ReactorConfig { max_pollers: 1, ..ReactorConfig::default() });
+    let error = r.add_timed_poller(0, fake("beat", |_| Progress::Idle)).unwrap_err();
+    assert!(error.to_string().contains("timed poller beat: a period of 0 ns"));
     r.add_poller(fake("first", |_| Progress::Idle)).unwrap();
-    let error = r
-        .add_poller(fake("second", |_| Progress::Idle))
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "r already has 1 pollers (max_pollers); second was not added"
-    );
+    let error = r.add_poller(fake("second", |_| Progress::Idle)).unwrap_err();
+    assert_eq!(error.to_string(), "r already has 1 pollers (max_pollers); second was not added");
 }
 
 #[test]
@@ -143,10 +117,7 @@ fn a_poller_may_add_pollers_and_spawn_futures() {
 #[test]
 fn a_stop_waits_until_pollers_have_drained() {
     let stop = StopToken::new();
-    let mut r = reactor(ReactorConfig {
-        stop: stop.clone(),
-        ..ReactorConfig::default()
-    });
+    let mut r = reactor(ReactorConfig { stop: stop.clone(), ..ReactorConfig::default() });
     let mut in_flight = 3;
     let drained = Rc::new(Cell::new(false));
     let poller = Fake {
@@ -196,11 +167,8 @@ fn the_grace_time_ends_a_drain_that_does_not() {
 fn a_stop_waits_for_tasks_but_not_for_those_in_the_background() {
     let mut r = reactor(ReactorConfig::default());
     let local = r.local().clone();
-    r.spawn_local(async move { local.sleep(Duration::from_nanos(50)).await })
-        .unwrap();
-    r.local()
-        .spawn_background(std::future::pending::<()>())
-        .unwrap();
+    r.spawn_local(async move { local.sleep(Duration::from_nanos(50)).await }).unwrap();
+    r.local().spawn_background(std::future::pending::<()>()).unwrap();
     r.turn(Timestamp(1_000));
     r.request_stop();
     assert_eq!(r.turn(Timestamp(1_049)), Progress::Idle);
@@ -238,22 +206,11 @@ fn the_accounts_add_up() {
     assert_eq!(stats.busy_turns, 40, "turns 2, 3, 4, 6 of each six");
     assert_eq!(stats.turn_ns_max, 11);
     for poller in &stats.pollers {
-        assert_eq!(
-            poller.busy_ns + poller.idle_ns,
-            now - start,
-            "{}",
-            poller.name
-        );
+        assert_eq!(poller.busy_ns + poller.idle_ns, now - start, "{}", poller.name);
     }
     let by_name = |name| stats.pollers.iter().find(|p| p.name == name).unwrap();
-    assert_eq!(
-        (by_name("second").calls, by_name("second").busy_turns),
-        (61, 30)
-    );
-    assert_eq!(
-        (by_name("third").calls, by_name("third").busy_turns),
-        (61, 20)
-    );
+    assert_eq!((by_name("second").calls, by_name("second").busy_turns), (61, 30));
+    assert_eq!((by_name("third").calls, by_name("third").busy_turns), (61, 20));
     assert_eq!((by_name("never").calls, by_name("never").busy_ns), (61, 0));
     assert!(by_name("second").busy_ns > by_name("third").busy_ns);
 }
@@ -274,16 +231,8 @@ fn a_full_mailbox_says_so_and_is_drained_in_batches() {
             .unwrap();
     }
     let full = mailbox.send(|_| ()).unwrap_err();
-    assert_eq!(
-        full.to_string(),
-        "the mailbox of r is full (3 messages wait); try again later"
-    );
-    let numbers = || {
-        receiver
-            .try_iter()
-            .map(|message| message.0)
-            .collect::<Vec<_>>()
-    };
+    assert_eq!(full.to_string(), "the mailbox of r is full (3 messages wait); try again later");
+    let numbers = || receiver.try_iter().map(|message| message.0).collect::<Vec<_>>();
     assert_eq!(r.turn(Timestamp(1)), Progress::Busy);
     assert_eq!(numbers(), [0, 1]);
     mailbox.send(|_| ()).unwrap();
@@ -316,15 +265,10 @@ fn a_message_can_stop_and_extend_the_reactor() {
 #[test]
 fn impossible_configurations_are_refused() {
     let refused = |config| Reactor::new("r", config).err().unwrap().to_string();
-    let error = refused(ReactorConfig {
-        max_tasks: 0,
-        ..ReactorConfig::default()
-    });
+    let error = refused(ReactorConfig { max_tasks: 0, ..ReactorConfig::default() });
     assert_eq!(error, "reactor configuration: max_tasks = 0: at least 1");
-    let error = refused(ReactorConfig {
-        stall_threshold: Duration::ZERO,
-        ..ReactorConfig::default()
-    });
+    let error =
+        refused(ReactorConfig { stall_threshold: Duration::ZERO, ..ReactorConfig::default() });
     assert!(error.contains("stall_threshold"), "{error}");
 }
 
@@ -347,32 +291,17 @@ fn run_until_returns_the_result_or_says_that_it_was_stopped() {
         local.request_stop();
         std::future::pending::<()>().await;
     });
-    assert_eq!(
-        stopped.unwrap_err().to_string(),
-        "r was stopped before its work was finished"
-    );
+    assert_eq!(stopped.unwrap_err().to_string(), "r was stopped before its work was finished");
 }
 
 #[test]
 fn idle_policies_read_and_write_alike() {
     use crate::IdlePolicy;
-    for text in [
-        "spin",
-        "yield",
-        "nice:10",
-        "nice:-5",
-        "sched-batch",
-        "sched-idle",
-    ] {
+    for text in ["spin", "yield", "nice:10", "nice:-5", "sched-batch", "sched-idle"] {
         assert_eq!(text.parse::<IdlePolicy>().unwrap().to_string(), text);
     }
-    for text in [
-        "", "nice", "nice:20", "nice:-21", "nice:x", "Spin", "adaptive",
-    ] {
+    for text in ["", "nice", "nice:20", "nice:-21", "nice:x", "Spin", "adaptive"] {
         let error = text.parse::<IdlePolicy>().unwrap_err().to_string();
-        assert!(
-            error.contains("write spin, yield, nice:N (-20..19)"),
-            "{text}: {error}"
-        );
+        assert!(error.contains("write spin, yield, nice:N (-20..19)"), "{text}: {error}");
     }
 }

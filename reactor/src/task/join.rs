@@ -55,13 +55,8 @@ pub(crate) fn joinable<F>(future: F) -> (impl Future<Output = ()> + 'static, Joi
 where
     F: Future + 'static,
 {
-    let state = Rc::new(RefCell::new(State {
-        result: None,
-        waiting: None,
-    }));
-    let handle = JoinHandle {
-        state: Rc::clone(&state),
-    };
+    let state = Rc::new(RefCell::new(State { result: None, waiting: None }));
+    let handle = JoinHandle { state: Rc::clone(&state) };
     let task = async move {
         let result = future.await;
         let waiting = {

@@ -156,10 +156,7 @@ fn a_dropped_sleep_disarms_its_timer() {
 
 #[test]
 fn sleepers_without_a_free_timer_wake_all_the_same() {
-    let mut r = reactor(ReactorConfig {
-        max_timers: 1,
-        ..ReactorConfig::default()
-    });
+    let mut r = reactor(ReactorConfig { max_timers: 1, ..ReactorConfig::default() });
     let tasks: Vec<_> = [100_u64, 200, 300]
         .map(|deadline| r.local().sleep_until(Timestamp(deadline)))
         .into_iter()
@@ -176,10 +173,7 @@ fn sleepers_without_a_free_timer_wake_all_the_same() {
 
 #[test]
 fn a_full_table_refuses_and_recovers() {
-    let mut r = reactor(ReactorConfig {
-        max_tasks: 2,
-        ..ReactorConfig::default()
-    });
+    let mut r = reactor(ReactorConfig { max_tasks: 2, ..ReactorConfig::default() });
     r.spawn_local(pending::<()>()).unwrap();
     r.spawn_local(async {}).unwrap();
     let error = r.spawn_local(async {}).unwrap_err();
@@ -191,15 +185,11 @@ fn a_full_table_refuses_and_recovers() {
 #[test]
 fn every_place_of_a_large_table_can_be_woken() {
     const TASKS: usize = 5_000;
-    let mut r = reactor(ReactorConfig {
-        max_tasks: TASKS,
-        ..ReactorConfig::default()
-    });
+    let mut r = reactor(ReactorConfig { max_tasks: TASKS, ..ReactorConfig::default() });
     let tasks: Vec<_> = (0..TASKS)
         .map(|_| {
             let local = r.local().clone();
-            r.spawn_local(async move { local.yield_now().await })
-                .unwrap()
+            r.spawn_local(async move { local.yield_now().await }).unwrap()
         })
         .collect();
     r.turn(Timestamp(1));
@@ -228,19 +218,13 @@ fn a_dropped_reactor_drops_its_futures() {
 
 #[test]
 fn a_waker_outlives_its_task_and_its_reactor() {
-    let mut r = reactor(ReactorConfig {
-        max_tasks: 1,
-        ..ReactorConfig::default()
-    });
+    let mut r = reactor(ReactorConfig { max_tasks: 1, ..ReactorConfig::default() });
     let (flag, waker) = (Rc::new(Cell::new(true)), Rc::new(RefCell::new(None)));
-    r.spawn_local(wait_for(Rc::clone(&flag), Rc::clone(&waker)))
-        .unwrap();
+    r.spawn_local(wait_for(Rc::clone(&flag), Rc::clone(&waker))).unwrap();
     settle(&mut r, 1);
     let stale = waker.borrow().clone().unwrap();
     flag.set(false);
-    let mut next = r
-        .spawn_local(wait_for(Rc::clone(&flag), Rc::clone(&waker)))
-        .unwrap();
+    let mut next = r.spawn_local(wait_for(Rc::clone(&flag), Rc::clone(&waker))).unwrap();
     settle(&mut r, 2);
     stale.wake_by_ref();
     settle(&mut r, 3);
@@ -257,9 +241,7 @@ fn a_waker_outlives_its_task_and_its_reactor() {
 fn a_reactor_that_drives_another_does_not_mix_up_their_wakes() {
     let mut inner = reactor(ReactorConfig::default());
     let (flag, waker) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(None)));
-    let mut waiting = inner
-        .spawn_local(wait_for(Rc::clone(&flag), Rc::clone(&waker)))
-        .unwrap();
+    let mut waiting = inner.spawn_local(wait_for(Rc::clone(&flag), Rc::clone(&waker))).unwrap();
     settle(&mut inner, 1);
     let mut outer = reactor(ReactorConfig::default());
     let mut task = outer

@@ -35,25 +35,17 @@ struct Bitmap {
 
 impl WakeSet {
     pub(crate) fn new(tasks: usize) -> Arc<WakeSet> {
-        Arc::new(WakeSet {
-            local: Bitmap::new(tasks),
-            remote: Bitmap::new(tasks),
-        })
+        Arc::new(WakeSet { local: Bitmap::new(tasks), remote: Bitmap::new(tasks) })
     }
 
     /// A waker for one task. Allocates: made once for each place in the table.
     pub(crate) fn waker(self: &Arc<WakeSet>, index: usize) -> Waker {
-        Waker::from(Arc::new(TaskWaker {
-            set: Arc::clone(self),
-            index,
-        }))
+        Waker::from(Arc::new(TaskWaker { set: Arc::clone(self), index }))
     }
 
     /// Makes this the set of the reactor turning on this thread, until the guard is dropped.
     pub(crate) fn enter(self: &Arc<WakeSet>) -> Entered {
-        Entered {
-            before: TURNING.replace(Arc::as_ptr(self)),
-        }
+        Entered { before: TURNING.replace(Arc::as_ptr(self)) }
     }
 
     /// Adds a task.
@@ -101,10 +93,7 @@ impl Bitmap {
     fn new(bits: usize) -> Bitmap {
         let zeroed = |len: usize| (0..len).map(|_| AtomicU64::new(0)).collect();
         let words = bits.div_ceil(WORD_BITS);
-        Bitmap {
-            summary: zeroed(words.div_ceil(WORD_BITS)),
-            words: zeroed(words),
-        }
+        Bitmap { summary: zeroed(words.div_ceil(WORD_BITS)), words: zeroed(words) }
     }
 
     /// Only for the one thread that also drains.

@@ -60,10 +60,7 @@ fn a_full_wheel_refuses_and_recovers() {
     wheel.cancel(first);
     assert!(wheel.arm(Timestamp(10), 3).is_some());
     assert_eq!(fired(&mut wheel, 10), [2, 3]);
-    assert_eq!(
-        TimerWheel::new(0, Timestamp::ZERO).arm(Timestamp(1), 0),
-        None
-    );
+    assert_eq!(TimerWheel::new(0, Timestamp::ZERO).arm(Timestamp(1), 0), None);
 }
 
 #[test]
@@ -115,9 +112,7 @@ fn step(wheel: &mut TimerWheel, oracle: &mut Oracle, token: u64, op: Op) {
             }
         }
         Op::Cancel(which) if !oracle.armed.is_empty() => {
-            let key = *which
-                .get(&oracle.armed.keys().collect::<Vec<_>>())
-                .to_owned();
+            let key = *which.get(&oracle.armed.keys().collect::<Vec<_>>()).to_owned();
             let id = oracle.armed.remove(&key).unwrap();
             assert!(wheel.cancel(id));
             oracle.gone.push(id);
