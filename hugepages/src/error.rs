@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::PageSize;
 use crate::proc::Size;
-use crate::{PageSize, Policy};
 
 /// Why memory could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +32,8 @@ pub enum Error {
 
     /// Too few free huge pages.
     #[error(
-        "not enough {page_size} huge pages{}: {needed} needed, {free} free of {total}; \
-         run `{}` as root, or use the policy \"{}\"",
-        on_node(*.node), reserve_command(*.page_size, *.node, *.total, *.needed, *.free),
-        Policy::Preferred
+        "not enough {page_size} huge pages{}: {needed} needed, {free} free of {total}; run `{}` as root",
+        on_node(*.node), reserve_command(*.page_size, *.node, *.total, *.needed, *.free)
     )]
     HugePages {
         /// Which pages.

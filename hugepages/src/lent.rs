@@ -39,9 +39,7 @@ pub struct Lent {
 impl Lent {
     #[inline]
     pub(crate) fn new(buffer: Buffer) -> Self {
-        Self {
-            buffer: ManuallyDrop::new(buffer),
-        }
+        Self { buffer: ManuallyDrop::new(buffer) }
     }
 
     /// The address of the first byte, as a scatter/gather element wants it.
@@ -113,11 +111,7 @@ impl Lent {
         let buffer_len = self.len();
         match offset.checked_add(len) {
             Some(end) if end <= buffer_len => Ok(()),
-            _ => Err(OutOfBounds {
-                offset,
-                len,
-                buffer_len,
-            }),
+            _ => Err(OutOfBounds { offset, len, buffer_len }),
         }
     }
 }

@@ -33,6 +33,35 @@ pub struct Keys {
 ///
 /// One core, one protection domain: neither the pool nor anything from it is `Send`.
 ///
+/// ```
+/// use std::rc::Rc;
+/// use hugepages::{Keys, PageSize, Policy, Pool, Region, RegionSpec};
+///
+/// let spec = RegionSpec {
+///     len: 1 << 20,
+///     policy: Policy::Preferred,
+///     page_size: PageSize::Huge2M,
+///     numa_node: None,
+///     lock: false,
+/// };
+/// let region = Rc::new(Region::map(&spec)?);
+/// println!("{}", region.report());
+/// // Register `region.addr()` and `region.len()` with the device: it answers with the keys.
+/// let keys = Keys { lkey: 1, rkey: 2 };
+/// let pool = Pool::new(region, 0, 4096, 256, keys)?;
+///
+/// let mut buffer = pool.alloc().expect("a fresh pool is full");
+/// buffer[..5].copy_from_slice(b"hello");
+/// let lent = buffer.lend(); // from here on a work request may read it
+/// // SAFETY: nothing was posted.
+/// let buffer = unsafe { lent.reclaim() };
+/// drop(buffer);
+/// assert_eq!(pool.available(), 256);
+///
+/// fn needs_clone<T: Clone>() {}
+/// needs_clone::<Pool>();
+/// # Ok::<(), hugepages::Error>(())
+/// ```
 /// ```compile_fail,E0277
 /// fn needs_send<T: Send>() {}
 /// needs_send::<hugepages::Pool>();
@@ -67,28 +96,15 @@ impl Pool {
         count: usize,
         keys: Keys,
     ) -> Result<Self, Error> {
-        let fail = |why: String| Error::Pool {
-            offset,
-            buffer_len,
-            count,
-            why,
-        };
+        let fail = |why: String| Error::Pool { offset, buffer_len, count, why };
         if buffer_len == 0 || count == 0 {
-            return Err(fail(
-                "there must be at least one buffer of at least one byte".into(),
-            ));
+            return Err(fail("there must be at least one buffer of at least one byte".into()));
         }
-        let buffers = u32::try_from(count)
-            .ok()
-            .filter(|count| *count <= BUFFERS_PER_POOL_MAX);
+        let buffers = u32::try_from(count).ok().filter(|count| *count <= BUFFERS_PER_POOL_MAX);
         let Some(buffers) = buffers else {
-            return Err(fail(format!(
-                "a pool has at most {BUFFERS_PER_POOL_MAX} buffers"
-            )));
+            return Err(fail(format!("a pool has at most {BUFFERS_PER_POOL_MAX} buffers")));
         };
-        let end = buffer_len
-            .checked_mul(count)
-            .and_then(|len| len.checked_add(offset));
+        let end = buffer_len.checked_mul(count).and_then(|len| len.checked_add(offset));
         let Some(end) = end.filter(|end| *end <= region.len()) else {
             return Err(fail(format!("the region has {} bytes", region.len())));
         };
@@ -107,9 +123,7 @@ impl Pool {
             free: RefCell::new((0..buffers).rev().collect()),
             abandoned: Cell::new(0),
         };
-        Ok(Self {
-            shared: Rc::new(shared),
-        })
+        Ok(Self { shared: Rc::new(shared) })
     }
 
     /// Takes a buffer, or `None` when all are out. Its contents are whatever its last user left.
@@ -117,16 +131,8 @@ impl Pool {
     pub fn alloc(&self) -> Option<Buffer> {
         let index = self.shared.free.borrow_mut().pop()?;
         // SAFETY: `index < count`, so the buffer lies inside the claimed range.
-        let start = unsafe {
-            self.shared
-                .base
-                .add(index as usize * self.shared.buffer_len)
-        };
-        Some(Buffer {
-            start,
-            index,
-            shared: Rc::clone(&self.shared),
-        })
+        let start = unsafe { self.shared.base.add(index as usize * self.shared.buffer_len) };
+        Some(Buffer { start, index, shared: Rc::clone(&self.shared) })
     }
 
     /// Buffers free now.
@@ -178,7 +184,6 @@ impl Drop for Shared {
 /// It is neither `Clone` nor `Send`:
 /// ```compile_fail,E0277
 /// fn needs_clone<T: Clone>() {}
-/// needs_clone::<hugepages::Pool>(); // a pool is
 /// needs_clone::<hugepages::Buffer>();
 /// ```
 /// ```compile_fail,E0277

@@ -43,17 +43,13 @@ pub(crate) fn transparent_huge(addr: usize) -> Option<u64> {
     let smaps = fs::read_to_string("/proc/self/smaps").ok()?;
     let mut lines = smaps.lines();
     lines.find(|line| mapping_start(line) == Some(addr))?;
-    lines
-        .take_while(|line| mapping_start(line).is_none())
-        .find_map(|l| field(l, "AnonHugePages:"))
+    lines.take_while(|line| mapping_start(line).is_none()).find_map(|l| field(l, "AnonHugePages:"))
 }
 
 /// The kernel's switch for transparent huge pages, the choice in brackets.
 pub(crate) fn transparent_huge_mode() -> String {
-    fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").map_or_else(
-        |_| "not built into this kernel".to_owned(),
-        |text| text.trim().to_owned(),
-    )
+    fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
+        .map_or_else(|_| "not built into this kernel".to_owned(), |text| text.trim().to_owned())
 }
 
 /// The start address of a `/proc/self/smaps` heading such as `7f00-7f10 rw-p …`.

@@ -120,19 +120,11 @@ impl Region {
     /// Gives a range to a pool, if no other pool has any of it.
     pub(crate) fn claim(&self, range: Range<usize>) -> Result<(), String> {
         let mut claims = self.claims.borrow_mut();
-        if let Some(other) = claims
-            .iter()
-            .find(|c| c.start < range.end && range.start < c.end)
-        {
-            return Err(format!(
-                "bytes {}..{} belong to another pool",
-                other.start, other.end
-            ));
+        if let Some(other) = claims.iter().find(|c| c.start < range.end && range.start < c.end) {
+            return Err(format!("bytes {}..{} belong to another pool", other.start, other.end));
         }
         if claims.len() == POOLS_PER_REGION_MAX {
-            return Err(format!(
-                "a region carries at most {POOLS_PER_REGION_MAX} pools"
-            ));
+            return Err(format!("a region carries at most {POOLS_PER_REGION_MAX} pools"));
         }
         claims.push(range);
         Ok(())
@@ -179,14 +171,9 @@ impl Region {
         if huge == 0 {
             self.backing = Backing::Plain;
             let mode = proc::transparent_huge_mode();
-            self.notes.push(format!(
-                "no transparent huge pages: the kernel gave none ({mode})"
-            ));
+            self.notes.push(format!("no transparent huge pages: the kernel gave none ({mode})"));
         } else if huge < self.len as u64 {
-            self.notes.push(format!(
-                "only {} of it on transparent huge pages",
-                Size(huge)
-            ));
+            self.notes.push(format!("only {} of it on transparent huge pages", Size(huge)));
         }
     }
 }
@@ -207,10 +194,7 @@ fn check(spec: &RegionSpec) -> Result<(), Error> {
         len if len > LEN_MAX => "less than the address space",
         _ => return Ok(()),
     };
-    Err(Error::Length {
-        len: spec.len,
-        wanted,
-    })
+    Err(Error::Length { len: spec.len, wanted })
 }
 
 /// Reserves address space, and for huge pages the kernel's promise of pages. Answers the mapping
@@ -225,10 +209,9 @@ fn map_pages(spec: &RegionSpec, rung: Backing) -> Result<(MmapRaw, usize, usize)
         }
         // Room to align, and at least one page before the range: it keeps our mapping from
         // merging with a neighbour, whose pages we would take for our own.
-        Backing::TransparentHuge => (
-            PageSize::Huge2M.bytes(),
-            PageSize::Huge2M.bytes() + base_page,
-        ),
+        Backing::TransparentHuge => {
+            (PageSize::Huge2M.bytes(), PageSize::Huge2M.bytes() + base_page)
+        }
         Backing::Plain => (base_page, 0),
     };
     // A length that is no multiple of the page would never be unmapped: munmap refuses it.
@@ -239,11 +222,7 @@ fn map_pages(spec: &RegionSpec, rung: Backing) -> Result<(MmapRaw, usize, usize)
     let map = options.len(len + slack).map_anon().map(MmapRaw::from);
     let map = map.map_err(|source| pages_error(spec, rung, len, source))?;
     let start = map.as_mut_ptr().addr();
-    let offset = if slack == 0 {
-        0
-    } else {
-        (start + base_page).next_multiple_of(page) - start
-    };
+    let offset = if slack == 0 { 0 } else { (start + base_page).next_multiple_of(page) - start };
     Ok((map, offset, len))
 }
 
@@ -251,11 +230,7 @@ fn map_pages(spec: &RegionSpec, rung: Backing) -> Result<(MmapRaw, usize, usize)
 fn check_memory(node: Option<u32>, len: usize) -> Result<(), Error> {
     let needed = len as u64;
     match proc::memory_available(node) {
-        Some(available) if available < needed => Err(Error::Memory {
-            node,
-            needed,
-            available,
-        }),
+        Some(available) if available < needed => Err(Error::Memory { node, needed, available }),
         _ => Ok(()),
     }
 }
@@ -275,25 +250,21 @@ fn bind(
         return Ok(Some(node));
     };
     match source.raw_os_error() {
+        None | Some(libc::EINVAL) => {
+            Err(Error::NoSuchNode { node, online: Sysfs::default().nodes_with_memory() })
+        }
         Some(libc::EPERM | libc::ENOSYS) if spec.policy != Policy::Required => {
             notes.push(format!("not bound: {}", Error::Bind { node, source }));
             Ok(None)
         }
-        Some(libc::EPERM | libc::ENOSYS) => Err(Error::Bind { node, source }),
-        _ => Err(Error::NoSuchNode {
-            node,
-            online: Sysfs::default().nodes_with_memory(),
-        }),
+        _ => Err(Error::Bind { node, source }),
     }
 }
 
 fn advise(map: &MmapRaw, offset: usize, len: usize, rung: Backing) -> Result<(), Error> {
     let advise = |advice: Advice, name: &str| {
         map.advise_range(advice, offset, len)
-            .map_err(|source| Error::System {
-                call: format!("madvise({name})"),
-                source,
-            })
+            .map_err(|source| Error::System { call: format!("madvise({name})"), source })
     };
     // A child of fork would share our pages copy-on-write, and the parent's next write would move
     // away from the page that the device knows.
@@ -321,11 +292,7 @@ fn lock(
     let Err(source) = sys::lock(map, offset, len) else {
         return Ok(true);
     };
-    let error = Error::Lock {
-        needed: len as u64,
-        limit: sys::memlock_limit(),
-        source,
-    };
+    let error = Error::Lock { needed: len as u64, limit: sys::memlock_limit(), source };
     if spec.policy == Policy::Required {
         return Err(error);
     }
@@ -336,11 +303,7 @@ fn lock(
 /// Why pages could not be had: names the shortage of huge pages where there is one.
 fn pages_error(spec: &RegionSpec, rung: Backing, len: usize, source: io::Error) -> Error {
     let system = |source| Error::System {
-        call: format!(
-            "mapping {} of {rung}{}",
-            Size(len as u64),
-            node_text(spec.numa_node)
-        ),
+        call: format!("mapping {} of {rung}{}", Size(len as u64), node_text(spec.numa_node)),
         source,
     };
     let Backing::Huge(page_size) = rung else {
@@ -359,13 +322,7 @@ fn pages_error(spec: &RegionSpec, rung: Backing, len: usize, source: io::Error) 
         let counts = Sysfs::default().counts(page_size, node).ok()?;
         let free = counts.unpromised();
         let total = counts.total;
-        (free < needed).then_some(Error::HugePages {
-            page_size,
-            node,
-            needed,
-            free,
-            total,
-        })
+        (free < needed).then_some(Error::HugePages { page_size, node, needed, free, total })
     });
     short.unwrap_or_else(|| system(source))
 }

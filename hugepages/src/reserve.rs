@@ -39,11 +39,7 @@ pub struct Reserved {
 
 impl fmt::Display for Reserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            page_size,
-            asked,
-            got,
-        } = self;
+        let Self { page_size, asked, got } = self;
         if got < asked {
             write!(
                 f,
@@ -52,10 +48,7 @@ impl fmt::Display for Reserved {
                  the kernel command line), or run `sysctl vm.compact_memory=1` and try again"
             )
         } else if got > asked {
-            write!(
-                f,
-                "{got} {page_size} huge pages remain: more than {asked} are in use"
-            )
+            write!(f, "{got} {page_size} huge pages remain: more than {asked} are in use")
         } else {
             write!(f, "{got} {page_size} huge pages reserved")
         }
@@ -104,19 +97,8 @@ impl Sysfs {
                 if !self.directory(page_size, node).is_dir() {
                     continue;
                 }
-                let Counts {
-                    total,
-                    free,
-                    surplus,
-                    ..
-                } = self.counts(page_size, node)?;
-                all.push(NodeStatus {
-                    node: number,
-                    page_size,
-                    total,
-                    free,
-                    surplus,
-                });
+                let Counts { total, free, surplus, .. } = self.counts(page_size, node)?;
+                all.push(NodeStatus { node: number, page_size, total, free, surplus });
             }
         }
         Ok(all)
@@ -140,19 +122,13 @@ impl Sysfs {
             source,
         })?;
         let got = number(&file)?;
-        Ok(Reserved {
-            page_size,
-            asked: pages,
-            got,
-        })
+        Ok(Reserved { page_size, asked: pages, got })
     }
 
     /// The nodes that have memory, as the kernel lists them (`0-1,4`).
     pub(crate) fn nodes_with_memory(&self) -> String {
-        fs::read_to_string(self.nodes_directory().join("has_memory")).map_or_else(
-            |_| "no NUMA".to_owned(),
-            |list| format!("node(s) {}", list.trim()),
-        )
+        fs::read_to_string(self.nodes_directory().join("has_memory"))
+            .map_or_else(|_| "no NUMA".to_owned(), |list| format!("node(s) {}", list.trim()))
     }
 
     /// Whether the machine has pages of this size at all.
@@ -169,11 +145,7 @@ impl Sysfs {
             free: number(&directory.join("free_hugepages"))?,
             surplus: number(&directory.join("surplus_hugepages"))?,
             // The kernel keeps promises for the machine, not for a node.
-            promised: if node.is_none() {
-                number(&promised)?
-            } else {
-                0
-            },
+            promised: if node.is_none() { number(&promised)? } else { 0 },
         })
     }
 
@@ -195,9 +167,8 @@ impl Sysfs {
             return Vec::new();
         };
         let names = entries.flatten().map(|entry| entry.file_name());
-        let mut nodes: Vec<u32> = names
-            .filter_map(|name| name.to_str()?.strip_prefix("node")?.parse().ok())
-            .collect();
+        let mut nodes: Vec<u32> =
+            names.filter_map(|name| name.to_str()?.strip_prefix("node")?.parse().ok()).collect();
         nodes.sort_unstable();
         nodes
     }
@@ -209,11 +180,7 @@ impl Sysfs {
                 Error::NoSuchNode { node, online }
             }
             _ if !self.directory(page_size, node).is_dir() => Error::NoSuchPageSize(page_size),
-            _ => Error::File {
-                action: "write",
-                path,
-                source: io::ErrorKind::NotFound.into(),
-            },
+            _ => Error::File { action: "write", path, source: io::ErrorKind::NotFound.into() },
         }
     }
 }
@@ -240,10 +207,9 @@ fn number(path: &Path) -> Result<u64, Error> {
         path: path.to_owned(),
         source,
     })?;
-    text.trim().parse().map_err(|_| Error::FileContent {
-        path: path.to_owned(),
-        found: text.trim().to_owned(),
-    })
+    text.trim()
+        .parse()
+        .map_err(|_| Error::FileContent { path: path.to_owned(), found: text.trim().to_owned() })
 }
 
 #[cfg(test)]

@@ -27,9 +27,7 @@ pub(crate) fn bind(map: &MmapRaw, offset: usize, len: usize, node: u32) -> io::R
     assert!(offset + len <= map.len());
     let mut mask: [usize; MASK_WORDS] = [0; MASK_WORDS];
     let node = node as usize;
-    let word = mask
-        .get_mut(node / MASK_BITS)
-        .ok_or(io::ErrorKind::InvalidInput)?;
+    let word = mask.get_mut(node / MASK_BITS).ok_or(io::ErrorKind::InvalidInput)?;
     *word = 1 << (node % MASK_BITS);
     // The kernel takes one bit less than it is told.
     let maxnode = MASK_WORDS * MASK_BITS + 1;
@@ -37,21 +35,9 @@ pub(crate) fn bind(map: &MmapRaw, offset: usize, len: usize, node: u32) -> io::R
     // SAFETY: the range lies inside our own mapping, and the mask holds `maxnode - 1` bits.
     let result = unsafe {
         let start = map.as_mut_ptr().add(offset);
-        libc::syscall(
-            libc::SYS_mbind,
-            start,
-            len,
-            libc::MPOL_BIND,
-            mask.as_ptr(),
-            maxnode,
-            flags,
-        )
+        libc::syscall(libc::SYS_mbind, start, len, libc::MPOL_BIND, mask.as_ptr(), maxnode, flags)
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Faults every page of the range in, and reports what first touch would have answered by SIGBUS.

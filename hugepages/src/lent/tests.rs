@@ -22,10 +22,7 @@ fn the_contents_survive_lending_both_ways() {
     buffer.copy_from_slice(&[0x5A; LEN]);
 
     let mut lent = buffer.lend();
-    assert_eq!(
-        (lent.addr(), lent.len(), lent.keys()),
-        (addr, LEN, pool.keys())
-    );
+    assert_eq!((lent.addr(), lent.len(), lent.keys()), (addr, LEN, pool.keys()));
     let mut seen = [0; 4];
     lent.copy_out(LEN - 4, &mut seen).expect("the last bytes");
     assert_eq!(seen, [0x5A; 4]);
@@ -44,36 +41,20 @@ fn the_contents_survive_lending_both_ways() {
 fn copies_beyond_the_end_are_refused_and_touch_nothing() {
     let pool = pool();
     let mut lent = lend(&pool);
-    for (offset, len) in [
-        (0, LEN + 1),
-        (1, LEN),
-        (LEN, 1),
-        (LEN + 1, 0),
-        (usize::MAX, 2),
-    ] {
-        let refused = Err(OutOfBounds {
-            offset,
-            len,
-            buffer_len: LEN,
-        });
+    for (offset, len) in [(0, LEN + 1), (1, LEN), (LEN, 1), (LEN + 1, 0), (usize::MAX, 2)] {
+        let refused = Err(OutOfBounds { offset, len, buffer_len: LEN });
         let mut bytes = vec![0xEE; len];
         assert_eq!(lent.copy_in(offset, &bytes), refused);
         bytes.fill(0xDD);
         assert_eq!(lent.copy_out(offset, &mut bytes), refused);
-        assert!(
-            bytes.iter().all(|byte| *byte == 0xDD),
-            "a refused copy wrote"
-        );
+        assert!(bytes.iter().all(|byte| *byte == 0xDD), "a refused copy wrote");
     }
     assert_eq!(lent.copy_in(LEN, &[]), Ok(()), "nothing fits at the end");
 
     // SAFETY: no work request was posted.
     let buffer = unsafe { lent.reclaim() };
     let neighbour = pool.alloc().expect("a free buffer");
-    assert!(
-        buffer.iter().chain(neighbour.iter()).all(|byte| *byte == 0),
-        "a refused copy wrote"
-    );
+    assert!(buffer.iter().chain(neighbour.iter()).all(|byte| *byte == 0), "a refused copy wrote");
 }
 
 #[test]
@@ -82,16 +63,10 @@ fn an_abandoned_buffer_is_lost_and_counted() {
     let lost = lend(&pool);
     let lost_addr = lost.addr();
     lost.abandon();
-    assert_eq!(
-        (pool.capacity(), pool.available(), pool.abandoned()),
-        (4, 3, 1)
-    );
+    assert_eq!((pool.capacity(), pool.available(), pool.abandoned()), (4, 3, 1));
     let rest: Vec<_> = std::iter::from_fn(|| pool.alloc()).collect();
     assert_eq!(rest.len(), 3);
-    assert!(
-        rest.iter().all(|buffer| buffer.addr() != lost_addr),
-        "handed out again"
-    );
+    assert!(rest.iter().all(|buffer| buffer.addr() != lost_addr), "handed out again");
 }
 
 #[test]
@@ -112,10 +87,7 @@ fn lent_buffers_dropped_by_a_panic_do_not_abort() {
         panic!("something else went wrong");
     }));
     let message = result.expect_err("it panicked");
-    assert_eq!(
-        message.downcast_ref::<&str>(),
-        Some(&"something else went wrong")
-    );
+    assert_eq!(message.downcast_ref::<&str>(), Some(&"something else went wrong"));
     assert_eq!((pool.available(), pool.abandoned()), (2, 2));
 }
 
@@ -127,15 +99,7 @@ fn memory_that_a_device_may_write_is_never_unmapped() {
     let pool = Pool::new(Rc::clone(&region), 0, 4096, 2, Keys::default()).expect("it fits");
     let lent = lend(&pool);
     drop((region, pool));
-    assert_eq!(
-        huge_bytes_in_use(),
-        before + 2 * MIB,
-        "unmapped under a lent buffer"
-    );
+    assert_eq!(huge_bytes_in_use(), before + 2 * MIB, "unmapped under a lent buffer");
     lent.abandon();
-    assert_eq!(
-        huge_bytes_in_use(),
-        before + 2 * MIB,
-        "unmapped under an abandoned buffer"
-    );
+    assert_eq!(huge_bytes_in_use(), before + 2 * MIB, "unmapped under an abandoned buffer");
 }

@@ -4,10 +4,7 @@ use super::*;
 use crate::testing::{MIB, huge_bytes_in_use, huge_pages, plain_region, spec};
 use crate::{Policy, RegionSpec};
 
-const KEYS: Keys = Keys {
-    lkey: 0x1234,
-    rkey: 0x5678,
-};
+const KEYS: Keys = Keys { lkey: 0x1234, rkey: 0x5678 };
 
 fn why(result: Result<Pool, Error>) -> String {
     result.expect_err("it must be refused").to_string()
@@ -20,10 +17,7 @@ fn buffers_tile_the_slice_they_were_given() {
     let mut addrs: Vec<u64> = Vec::new();
     let buffers: Vec<Buffer> = std::iter::from_fn(|| pool.alloc()).collect();
     for buffer in &buffers {
-        assert_eq!(
-            (buffer.len(), buffer.as_ref().len(), buffer.keys()),
-            (1000, 1000, KEYS)
-        );
+        assert_eq!((buffer.len(), buffer.as_ref().len(), buffer.keys()), (1000, 1000, KEYS));
         addrs.push(buffer.addr());
     }
     addrs.sort_unstable();
@@ -35,10 +29,7 @@ fn buffers_tile_the_slice_they_were_given() {
 #[test]
 fn an_exhausted_pool_says_so_and_recovers() {
     let pool = Pool::new(plain_region(4096), 0, 1024, 3, KEYS).expect("it fits");
-    assert_eq!(
-        (pool.capacity(), pool.available(), pool.buffer_len()),
-        (3, 3, 1024)
-    );
+    assert_eq!((pool.capacity(), pool.available(), pool.buffer_len()), (3, 3, 1024));
     let mut held: Vec<Buffer> = (0..3).map(|_| pool.alloc().expect("a free one")).collect();
     assert!(pool.alloc().is_none());
     assert_eq!(pool.available(), 0);
@@ -68,10 +59,7 @@ fn each_buffer_has_its_own_bytes() {
         buffer.as_mut().fill(i);
     }
     for (i, buffer) in (0_u8..).zip(&buffers) {
-        assert!(
-            buffer.iter().all(|byte| *byte == i),
-            "buffer {i} was overwritten"
-        );
+        assert!(buffer.iter().all(|byte| *byte == i), "buffer {i} was overwritten");
     }
 }
 
@@ -87,11 +75,7 @@ fn a_buffer_keeps_its_memory_after_pool_and_region_are_gone() {
     assert_eq!(buffer[4095], 0x77);
     assert_eq!(huge_bytes_in_use(), before + 2 * MIB);
     drop(buffer);
-    assert_eq!(
-        huge_bytes_in_use(),
-        before,
-        "the region outlived its last user"
-    );
+    assert_eq!(huge_bytes_in_use(), before, "the region outlived its last user");
 }
 
 #[test]
@@ -110,10 +94,7 @@ fn no_byte_belongs_to_two_pools() {
     let pool = Pool::new(Rc::clone(&region), 4096, 1024, 4, KEYS).expect("it fits");
     for (offset, count) in [(4096, 4), (0, 5), (8191, 1), (5000, 1), (0, 16)] {
         let message = why(Pool::new(Rc::clone(&region), offset, 1024, count, KEYS));
-        assert!(
-            message.contains("bytes 4096..8192 belong to another pool"),
-            "{message}"
-        );
+        assert!(message.contains("bytes 4096..8192 belong to another pool"), "{message}");
     }
     Pool::new(Rc::clone(&region), 0, 1024, 4, KEYS).expect("just below");
     Pool::new(Rc::clone(&region), 8192, 1024, 8, KEYS).expect("just above");
@@ -121,10 +102,7 @@ fn no_byte_belongs_to_two_pools() {
     let held = pool.alloc().expect("a free one");
     drop(pool);
     let message = why(Pool::new(Rc::clone(&region), 4096, 1024, 4, KEYS));
-    assert!(
-        message.contains("belong to another pool"),
-        "a buffer is still out: {message}"
-    );
+    assert!(message.contains("belong to another pool"), "a buffer is still out: {message}");
     drop(held);
     Pool::new(region, 4096, 1024, 4, KEYS).expect("free again");
 }
@@ -142,18 +120,9 @@ fn pools_that_do_not_fit_are_refused_in_words() {
         (0, 1, usize::MAX, "a pool has at most 16777216 buffers"),
     ];
     for (offset, buffer_len, count, reason) in cases {
-        let message = why(Pool::new(
-            Rc::clone(&region),
-            offset,
-            buffer_len,
-            count,
-            KEYS,
-        ));
+        let message = why(Pool::new(Rc::clone(&region), offset, buffer_len, count, KEYS));
         assert!(message.contains(reason), "{message}");
-        assert!(
-            message.contains(&format!("{count} buffers of {buffer_len} bytes")),
-            "{message}"
-        );
+        assert!(message.contains(&format!("{count} buffers of {buffer_len} bytes")), "{message}");
     }
 }
 
@@ -169,10 +138,7 @@ fn a_region_carries_a_bounded_number_of_pools() {
 
 #[test]
 fn the_last_byte_of_a_rounded_up_region_is_usable() {
-    let spec = RegionSpec {
-        len: 4097,
-        ..spec(0, Policy::Off)
-    };
+    let spec = RegionSpec { len: 4097, ..spec(0, Policy::Off) };
     let region = Rc::new(Region::map(&spec).expect("plain pages"));
     let len = region.len();
     let pool = Pool::new(region, len - 1, 1, 1, KEYS).expect("it fits");

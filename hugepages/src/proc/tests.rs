@@ -29,13 +29,7 @@ fn fields_are_found_in_both_shapes_of_meminfo() {
 fn only_headings_of_smaps_start_a_mapping() {
     let heading = "7f1c40000000-7f1c40200000 rw-p 00000000 00:00 0";
     assert_eq!(mapping_start(heading), Some(0x7f1c_4000_0000));
-    for line in [
-        "Size:  4 kB",
-        "VmFlags: rd wr mr mw me dc ac sd",
-        "",
-        "cafe-",
-        "a-b",
-    ] {
+    for line in ["Size:  4 kB", "VmFlags: rd wr mr mw me dc ac sd", "", "cafe-", "a-b"] {
         assert_eq!(mapping_start(line), None, "{line}");
     }
 }

@@ -23,12 +23,7 @@ fn two_nodes() -> (TempDir, Sysfs) {
 
 fn counters(directory: &Path, total: u64, free: u64, surplus: u64) {
     fs::create_dir_all(directory).expect("writable");
-    let values = [
-        ("nr", total),
-        ("free", free),
-        ("surplus", surplus),
-        ("resv", 3),
-    ];
+    let values = [("nr", total), ("free", free), ("surplus", surplus), ("resv", 3)];
     for (name, value) in values {
         let file = directory.join(format!("{name}_hugepages"));
         fs::write(file, format!("{value}\n")).expect("writable");
@@ -74,25 +69,11 @@ fn pages_promised_to_others_do_not_count_as_free() {
 fn reserving_writes_to_the_machine_or_to_one_node() {
     let (_root, sysfs) = two_nodes();
     let reserved = sysfs.reserve(64, PageSize::Huge2M, None).expect("writable");
-    assert_eq!(
-        reserved,
-        Reserved {
-            page_size: PageSize::Huge2M,
-            asked: 64,
-            got: 64
-        }
-    );
-    sysfs
-        .reserve(4, PageSize::Huge1G, Some(1))
-        .expect("writable")
-        .to_string();
+    assert_eq!(reserved, Reserved { page_size: PageSize::Huge2M, asked: 64, got: 64 });
+    sysfs.reserve(4, PageSize::Huge1G, Some(1)).expect("writable").to_string();
     let total = |size, node| sysfs.counts(size, node).expect("readable").total;
     assert_eq!(total(PageSize::Huge2M, None), 64);
-    assert_eq!(
-        total(PageSize::Huge2M, Some(0)),
-        20,
-        "a node that was not asked"
-    );
+    assert_eq!(total(PageSize::Huge2M, Some(0)), 20, "a node that was not asked");
     assert_eq!(total(PageSize::Huge1G, Some(1)), 4);
 }
 
@@ -107,27 +88,17 @@ fn fewer_pages_than_asked_are_not_passed_over() {
         let file = file.clone();
         move || {
             let mut asked = String::new();
-            fs::File::open(&file)
-                .and_then(|mut f| f.read_to_string(&mut asked))
-                .expect("asked");
-            let mut answer = fs::OpenOptions::new()
-                .write(true)
-                .open(&file)
-                .expect("answer");
+            fs::File::open(&file).and_then(|mut f| f.read_to_string(&mut asked)).expect("asked");
+            let mut answer = fs::OpenOptions::new().write(true).open(&file).expect("answer");
             answer.write_all(b"37\n").expect("answer");
             asked
         }
     });
-    let reserved = sysfs
-        .reserve(100, PageSize::Huge2M, None)
-        .expect("it worked in part");
-    assert_eq!(kernel.join().expect("no panic"), "100");
+    let reserved = sysfs.reserve(100, PageSize::Huge2M, None).expect("it worked in part");
     assert_eq!((reserved.asked, reserved.got), (100, 37));
+    assert_eq!(kernel.join().expect("no panic"), "100");
     let message = reserved.to_string();
-    assert!(
-        message.starts_with("only 37 of 100 2 MiB huge pages reserved"),
-        "{message}"
-    );
+    assert!(message.starts_with("only 37 of 100 2 MiB huge pages reserved"), "{message}");
     assert!(message.contains("fragmented"), "{message}");
 }
 
@@ -136,33 +107,19 @@ fn a_user_who_may_not_is_told_the_file_and_to_be_root() {
     let (_root, sysfs) = two_nodes();
     let file = sysfs.directory(PageSize::Huge2M, None).join("nr_hugepages");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).expect("ours");
-    let result = without_capability(CAP_DAC_OVERRIDE, || {
-        sysfs.reserve(1, PageSize::Huge2M, None)
-    });
+    let result = without_capability(CAP_DAC_OVERRIDE, || sysfs.reserve(1, PageSize::Huge2M, None));
     let message = result.expect_err("read-only").to_string();
     assert!(message.contains(&file.display().to_string()), "{message}");
     assert!(message.contains("run as root"), "{message}");
-    assert_eq!(
-        fs::read_to_string(&file).expect("readable"),
-        "30\n",
-        "it wrote all the same"
-    );
+    assert_eq!(fs::read_to_string(&file).expect("readable"), "30\n", "it wrote all the same");
 }
 
 #[test]
 fn nodes_and_sizes_that_do_not_exist_are_named() {
     let (_root, sysfs) = two_nodes();
-    let why = |size, node| {
-        sysfs
-            .reserve(1, size, node)
-            .expect_err("absent")
-            .to_string()
-    };
+    let why = |size, node| sysfs.reserve(1, size, node).expect_err("absent").to_string();
     let message = why(PageSize::Huge2M, Some(7));
-    assert!(
-        message.contains("NUMA node 7") && message.contains("0-1"),
-        "{message}"
-    );
+    assert!(message.contains("NUMA node 7") && message.contains("0-1"), "{message}");
     let message = why(PageSize::Huge1G, Some(0));
     assert!(message.contains("no 1 GiB huge pages"), "{message}");
 }
@@ -170,28 +127,18 @@ fn nodes_and_sizes_that_do_not_exist_are_named() {
 #[test]
 fn a_counter_that_is_no_number_is_an_error_not_a_panic() {
     let (_root, sysfs) = two_nodes();
-    let file = sysfs
-        .directory(PageSize::Huge2M, Some(1))
-        .join("free_hugepages");
+    let file = sysfs.directory(PageSize::Huge2M, Some(1)).join("free_hugepages");
     fs::write(&file, "many\n").expect("writable");
     let message = sysfs.status().expect_err("no number").to_string();
-    assert!(
-        message.contains("\"many\"") && message.contains("node1"),
-        "{message}"
-    );
+    assert!(message.contains("\"many\"") && message.contains("node1"), "{message}");
 }
 
 #[test]
 fn the_real_kernel_agrees_with_itself() {
     let _counting = huge_pages(0);
     let per_node = status().expect("readable");
-    let total: u64 = per_node
-        .iter()
-        .filter(|s| s.page_size == PageSize::Huge2M)
-        .map(|s| s.total)
-        .sum();
-    let machine = Sysfs::default()
-        .counts(PageSize::Huge2M, None)
-        .expect("readable");
+    let total: u64 =
+        per_node.iter().filter(|s| s.page_size == PageSize::Huge2M).map(|s| s.total).sum();
+    let machine = Sysfs::default().counts(PageSize::Huge2M, None).expect("readable");
     assert_eq!(total, machine.total);
 }
