@@ -106,12 +106,13 @@ mod tests {
     use super::{Sendctx, Signals};
 
     fn chain(signals: &mut Signals, gathered: &[bool]) -> Vec<bool> {
+        let mut ctx = Sendctx::default();
         let behind = (0..gathered.len() as u32).rev();
-        gathered
-            .iter()
-            .zip(behind)
+        let sends = gathered.iter().zip(behind);
+        sends
             .map(|(&gathered, behind)| {
-                signals.next(&Sendctx { gathered, ..Sendctx::default() }, behind)
+                ctx.gathered = gathered;
+                signals.next(&ctx, behind)
             })
             .collect()
     }
