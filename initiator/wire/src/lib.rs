@@ -6,5 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+mod codec;
+pub mod mount;
+pub mod nfs3;
+pub mod portmap;
+pub mod rpc;
 pub mod rpcrdma;
 pub mod xdr;
