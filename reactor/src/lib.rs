@@ -11,6 +11,23 @@
 //! The same reactor can be driven without a thread: [`Reactor::turn`] takes the time as an
 //! argument, so a simulation owns the clock and every run repeats exactly.
 //!
+//! ```
+//! use std::time::Duration;
+//! use reactor::{Reactor, ReactorConfig, ReactorError};
+//!
+//! # fn main() -> Result<(), ReactorError> {
+//! let mut reactor = Reactor::new("example", ReactorConfig::default())?;
+//! let local = reactor.local().clone();
+//! let answer = reactor.run_until(async {
+//!     let task = local.spawn_local(async { 6 * 7 })?;
+//!     local.sleep(Duration::from_micros(50)).await;
+//!     Ok::<_, ReactorError>(task.await)
+//! })??;
+//! assert_eq!(answer, 42);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Faults survived: a panic in a reactor becomes an error from [`ReactorHandle::join`] that names
 //! it, and asks its siblings to stop; a poller that takes too long, or never comes back, is
 //! reported by name; a drain that does not end is cut off after a grace time.

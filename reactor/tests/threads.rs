@@ -211,3 +211,31 @@ fn scheduling_policies_take_effect_on_the_thread_alone() {
     assert_eq!(observe(IdlePolicy::SchedBatch).1, i64::from(libc::SCHED_BATCH));
     assert_eq!((stat_field(NICE), stat_field(POLICY)), before);
 }
+
+/// Gives up every capability, and the right to raise its priority, for the calling thread and
+/// what it starts.
+fn drop_privileges() {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = Header { version: VERSION_3, pid: 0 };
+    let none = [[0_u32; 3]; 2];
+    // SAFETY: both structures have capset(2)'s layout for version 3 and outlive the call.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &header, &none) };
+    assert_eq!(result, 0, "capset: {}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_priority_that_is_not_permitted_is_refused_with_what_would_help() {
+    let attempt = || {
+        drop_privileges();
+        let config = ReactorConfig { idle: IdlePolicy::Nice(-5), ..ReactorConfig::default() };
+        spawn(usable_cores()[0], config, |_| Ok(())).err().unwrap().to_string()
+    };
+    let error = thread::spawn(attempt).join().unwrap();
+    assert!(error.starts_with("idle policy nice:-5 on reactor_"), "{error}");
+    assert!(error.contains("CAP_SYS_NICE or an RLIMIT_NICE (ulimit -e) of at least 25"), "{error}");
+}
