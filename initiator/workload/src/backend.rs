@@ -21,11 +21,7 @@ pub trait Backend {
 
     /// Pushes out what was queued (one doorbell) and takes what has completed. Returns how many
     /// completions were handed to `done`.
-    fn poll(
-        &mut self,
-        now_ns: u64,
-        done: &mut dyn FnMut(IoDone<Self::File, Self::Buf>),
-    ) -> usize;
+    fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(IoDone<Self::File, Self::Buf>)) -> usize;
 }
 
 /// An operation.

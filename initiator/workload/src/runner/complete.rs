@@ -1,0 +1,162 @@
+//! What comes back.
+
+use super::slots::Work;
+use super::{EIO, Runner, owner};
+use crate::backend::{Backend, IoDone, IoError, IoResult};
+use crate::generate::Direction;
+
+/// A block that must be read whole is read again this often.
+const SHORT_ANSWERS_MAX: u8 = 8;
+
+impl<B: Backend> Runner<B> {
+    /// Takes a completion of this runner's.
+    pub(super) fn complete(&mut self, now_ns: u64, done: IoDone<B::File, B::Buf>) {
+        let index = done.tag as u32;
+        let known = owner(&done) == self.id;
+        let Some(slot) = self.slots.working(index).filter(|_| known) else {
+            return self.fail(EIO, format!("a completion with the unknown tag {:#x}", done.tag));
+        };
+        slot.buf = done.buf.or(slot.buf.take());
+        let (work, has_buf) = (slot.work, slot.buf.is_some());
+        let moves_data = matches!(work, Work::Read | Work::Check | Work::Write | Work::Layout);
+        self.in_flight -= 1;
+        self.completed_in_turn += 1;
+        let again = match done.result {
+            Ok(_) if moves_data && !has_buf => self.unexpected(index, "no buffer"),
+            Ok(result) => self.succeeded(index, result, now_ns),
+            Err(error) => self.failed(index, &error),
+        };
+        match again {
+            true => self.slots.ready_last(index),
+            false => self.slots.release(index),
+        }
+    }
+
+    /// Returns whether the slot is to be submitted again.
+    fn succeeded(&mut self, index: u32, result: IoResult<B::File>, now_ns: u64) -> bool {
+        let slot = self.slots.get(index);
+        let (work, file) = (slot.work, slot.file as usize);
+        match (work, result) {
+            (Work::Open, IoResult::Opened { file: handle, size_bytes }) => {
+                self.files[file].handle = Some(handle);
+                self.files[file].size_bytes = size_bytes;
+                false
+            }
+            (Work::Space, IoResult::Available(bytes)) => {
+                self.check_space(bytes);
+                false
+            }
+            (Work::Commit, IoResult::Done) => {
+                let began = slot.taken_ns.unwrap_or(now_ns);
+                if self.measures() {
+                    self.result.sync.add(now_ns.saturating_sub(began));
+                }
+                false
+            }
+            (Work::Read | Work::Write | Work::Check | Work::Layout, IoResult::Bytes(bytes)) => {
+                self.moved(index, bytes, now_ns)
+            }
+            _ => self.unexpected(index, "another operation's result"),
+        }
+    }
+
+    /// `bytes` of the operation were done.
+    fn moved(&mut self, index: u32, bytes: u32, now_ns: u64) -> bool {
+        let slot = self.slots.get(index);
+        let (work, left) = (slot.work, slot.len);
+        match bytes {
+            0 => self.nothing_moved(index),
+            n if n > left => self.unexpected(index, "more bytes than were asked for"),
+            n if n < left => self.short(index, n),
+            _ => {
+                if self.is_checked(work) {
+                    self.check_block(index);
+                }
+                if work != Work::Layout {
+                    self.count(index, now_ns);
+                }
+                false
+            }
+        }
+    }
+
+    fn short(&mut self, index: u32, bytes: u32) -> bool {
+        let slot = self.slots.get(index);
+        let (work, first) = (slot.work, slot.short_answers == 0);
+        slot.short_answers = slot.short_answers.saturating_add(1);
+        if first && work != Work::Layout {
+            self.result.directions[direction(work) as usize].short_ios += 1;
+        }
+        let whole = self.is_checked(work);
+        let slot = self.slots.get(index);
+        if whole {
+            // A block that is checked must be in one buffer, from its beginning.
+            if slot.short_answers > SHORT_ANSWERS_MAX {
+                let what = format!("only {bytes} bytes, {SHORT_ANSWERS_MAX} times");
+                return self.unexpected(index, &what);
+            }
+            return true;
+        }
+        let (from, to) = (bytes as usize, slot.len as usize);
+        if let (Work::Write | Work::Layout, Some(buf)) = (work, &mut slot.buf) {
+            buf.as_mut().copy_within(from..to, 0);
+        }
+        slot.offset += u64::from(bytes);
+        slot.len -= bytes;
+        true
+    }
+
+    /// An operation is complete: statistics.
+    fn count(&mut self, index: u32, now_ns: u64) {
+        let slot = self.slots.get(index);
+        let (work, bytes, block) = (slot.work, u64::from(slot.whole_len), slot.block);
+        let (made, taken) = (slot.made_ns, slot.taken_ns.unwrap_or(now_ns));
+        self.ios += 1;
+        self.bytes += bytes;
+        self.result.directions[direction(work) as usize].record(bytes, made, taken, now_ns);
+        if let (Some(written), Work::Write) = (&mut self.written, work) {
+            written.finish(block);
+        }
+    }
+
+    fn failed(&mut self, index: u32, error: &IoError) -> bool {
+        let what = self.describe(index);
+        self.fail(error.errno, format!("{what}: {}", error.message));
+        false
+    }
+
+    fn nothing_moved(&mut self, index: u32) -> bool {
+        let what = self.describe(index);
+        let why = match self.slots.get(index).work {
+            Work::Write | Work::Layout => "the server wrote nothing",
+            _ => "end of file: the file has become shorter than the job needs",
+        };
+        self.fail(EIO, format!("{what}: {why}"));
+        false
+    }
+
+    fn unexpected(&mut self, index: u32, got: &str) -> bool {
+        let what = self.describe(index);
+        self.fail(EIO, format!("{what}: the answer was {got}"));
+        false
+    }
+
+    /// "write of 4096 bytes at offset 0 of 'a'".
+    fn describe(&mut self, index: u32) -> String {
+        let slot = self.slots.get(index);
+        let (work, offset, len) = (slot.work, slot.offset, slot.len);
+        let path = &self.files[slot.file as usize].path;
+        match work {
+            Work::Space => "asking for free space".to_owned(),
+            Work::Open | Work::Commit => format!("{} of '{path}'", work.name()),
+            _ => format!("{} of {len} bytes at offset {offset} of '{path}'", work.name()),
+        }
+    }
+}
+
+fn direction(work: Work) -> Direction {
+    match work {
+        Work::Write => Direction::Write,
+        _ => Direction::Read,
+    }
+}

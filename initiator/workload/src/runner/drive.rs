@@ -1,0 +1,197 @@
+//! The run itself: the next operation, its data, and its way into the queue.
+
+use super::slots::Work;
+use super::{Runner, Step};
+use crate::backend::{Backend, Io, IoOp};
+use crate::generate::{Direction, Pick};
+use crate::verify::Stamp;
+
+/// A write's data differs from every other's at least here, in each page.
+const PAGE_BYTES: usize = 4096;
+
+impl<B: Backend> Runner<B> {
+    /// The next read, write or COMMIT; `None` when it is over or must wait.
+    pub(super) fn make_run(&mut self, now_ns: u64, backend: &mut B) -> Option<u32> {
+        if self.is_run_over(now_ns) {
+            self.exhausted = true;
+            return None;
+        }
+        if let Some(file) = self.commit_due {
+            let slot = self.slots.make(Work::Commit, file, now_ns)?;
+            self.commit_due = None;
+            return Some(slot);
+        }
+        let generator = self.generator.as_mut()?;
+        let pick = self.pending.take().unwrap_or_else(|| generator.next_pick());
+        let slot = self.make_pick(pick, now_ns, backend);
+        if slot.is_none() {
+            self.pending = Some(pick);
+        }
+        slot
+    }
+
+    fn make_pick(&mut self, pick: Pick, now_ns: u64, backend: &mut B) -> Option<u32> {
+        let space = self.generator.as_ref()?.space(pick.direction);
+        let (len, (file, offset)) = (space.bs(), space.locate(pick.block));
+        if !self.prime(len, now_ns, backend) {
+            return None;
+        }
+        let generation = match (&mut self.written, pick.direction) {
+            (Some(written), Direction::Write) => Some(written.begin(pick.block)?),
+            _ => None,
+        };
+        let work = match pick.direction {
+            Direction::Read => Work::Read,
+            Direction::Write => Work::Write,
+        };
+        let slot = self.slots.make(work, file, now_ns)?;
+        self.slots.get(slot).block = pick.block;
+        self.set_range(slot, offset, len);
+        self.issued_bytes += u64::from(len);
+        if work == Work::Write {
+            self.write_data(slot, Stamp { offset, generation });
+            self.count_write(file);
+        }
+        Some(slot)
+    }
+
+    fn count_write(&mut self, file: u32) {
+        if self.job.fsync == 0 {
+            return;
+        }
+        self.writes_since_commit += 1;
+        if self.writes_since_commit == self.job.fsync {
+            self.writes_since_commit = 0;
+            self.commit_due = Some(file);
+        }
+    }
+
+    fn is_run_over(&self, now_ns: u64) -> bool {
+        if self.step != Step::Run {
+            return false;
+        }
+        let pass_bytes = self.generator.as_ref().map_or(0, |g| g.pass_bytes());
+        let bytes_max = self.job.io_size.unwrap_or(pass_bytes);
+        self.is_time_up(now_ns) || (!self.job.time_based && self.issued_bytes >= bytes_max)
+    }
+
+    pub(super) fn is_time_up(&self, now_ns: u64) -> bool {
+        let ran_ns = now_ns.saturating_sub(self.run_started_ns);
+        self.job.runtime_ns.is_some_and(|runtime| ran_ns >= runtime)
+    }
+
+    /// A buffer for the next idle slot.
+    pub(super) fn prime(&mut self, len: u32, now_ns: u64, backend: &mut B) -> bool {
+        let primed = self.slots.prime(len, |len| backend.alloc(len));
+        self.note_starved(!primed, now_ns);
+        primed
+    }
+
+    /// Waiting while nothing is in flight is waiting for somebody else: not for ever.
+    fn note_starved(&mut self, waits: bool, now_ns: u64) {
+        if !waits || self.in_flight > 0 {
+            self.starved_since_ns = None;
+        } else {
+            self.starved_since_ns.get_or_insert(now_ns);
+        }
+    }
+
+    pub(super) fn set_range(&mut self, slot: u32, offset: u64, len: u32) {
+        let slot = self.slots.get(slot);
+        slot.offset = offset;
+        slot.len = len;
+        slot.whole_len = len;
+    }
+
+    /// Random data, once: a buffer is filled anew only after a read was put into it.
+    pub(super) fn fill(&mut self, slot: u32) {
+        let slot = self.slots.get(slot);
+        if let (Some(buf), false) = (&mut slot.buf, slot.filled) {
+            self.data.fill(buf.as_mut());
+            slot.filled = true;
+        }
+    }
+
+    /// Makes a write's data its own: each page is stamped with where and the how-manieth.
+    fn write_data(&mut self, index: u32, stamp: Stamp) {
+        self.fill(index);
+        self.writes_made += 1;
+        let slot = self.slots.get(index);
+        let Some(buf) = &mut slot.buf else { return };
+        let block = &mut buf.as_mut()[..slot.len as usize];
+        for (page, data) in block.chunks_mut(PAGE_BYTES).enumerate() {
+            let at = stamp.offset + (page * PAGE_BYTES) as u64;
+            let mark = u128::from(self.writes_made) << 64 | u128::from(at);
+            let end = data.len().min(size_of::<u128>());
+            // At the end of a page: the front of a block may be a verify header.
+            let tail = data.len() - end;
+            data[tail..].copy_from_slice(&mark.to_le_bytes()[..end]);
+        }
+        self.verifier.seal(block, stamp);
+    }
+
+    /// Hands a slot to the backend; false when its queue is full.
+    pub(super) fn submit(&mut self, index: u32, now_ns: u64, backend: &mut B) -> bool {
+        let Some(op) = self.operation(index) else {
+            // A buffer that did not come back was reported when it did not.
+            self.slots.release(index);
+            return true;
+        };
+        let tag = u64::from(self.id) << 32 | u64::from(index);
+        let work = self.slots.get(index).work;
+        if let Err(io) = backend.submit(Io { tag, op }) {
+            if let IoOp::Read { buf, .. } | IoOp::Write { buf, .. } = io.op {
+                self.slots.get(index).buf = Some(buf);
+            }
+            self.note_starved(true, now_ns);
+            return false;
+        }
+        self.starved_since_ns = None;
+        self.in_flight += 1;
+        self.submitted_in_turn += 1;
+        let first = self.slots.get(index).taken_ns.replace(now_ns);
+        if let Some(earlier) = first {
+            // The rest of a short answer: the operation began when its first part did.
+            self.slots.get(index).taken_ns = Some(earlier);
+        } else if self.measures() {
+            self.count_issued(work);
+        }
+        true
+    }
+
+    fn count_issued(&mut self, work: Work) {
+        let class = match work {
+            Work::Read | Work::Check => 0,
+            Work::Write => 1,
+            _ => 2,
+        };
+        self.result.issued[class] += 1;
+        self.result.depth.add_depth(self.in_flight.into());
+    }
+
+    /// The backend's operation for a slot, with the slot's buffer.
+    fn operation(&mut self, index: u32) -> Option<IoOp<B::File, B::Buf>> {
+        let create = self.creates_files();
+        let slot = self.slots.get(index);
+        let (offset, len) = (slot.offset, slot.len);
+        let job_file = &self.files[slot.file as usize];
+        if slot.work == Work::Open {
+            let path = job_file.path.clone();
+            return Some(IoOp::Open { path, create });
+        }
+        let file = job_file.handle?;
+        Some(match slot.work {
+            Work::Idle | Work::Open => return None,
+            Work::Space => IoOp::Space { file },
+            Work::Commit => IoOp::Commit { file },
+            Work::Read | Work::Check => {
+                slot.filled = false;
+                IoOp::Read { file, offset, len, buf: slot.buf.take()? }
+            }
+            Work::Write | Work::Layout => {
+                let stable = self.job.stable && slot.work == Work::Write;
+                IoOp::Write { file, offset, len, buf: slot.buf.take()?, stable }
+            }
+        })
+    }
+}

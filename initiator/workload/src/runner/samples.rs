@@ -1,0 +1,90 @@
+//! Time: sampling rates while it runs, and the runtime of each step.
+
+use super::{Runner, Step};
+use crate::backend::Backend;
+use crate::stats::{JobResult, SAMPLE_NS};
+
+/// Where the current sample began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sampler {
+    start_ns: u64,
+    ios: [u64; 2],
+    bytes: [u64; 2],
+}
+
+impl<B: Backend> Runner<B> {
+    /// Once a turn: closes the sample when it is long enough.
+    pub(super) fn sample(&mut self, now_ns: u64) {
+        let elapsed = now_ns.saturating_sub(self.sampler.start_ns);
+        if elapsed < SAMPLE_NS || !self.measures() {
+            return;
+        }
+        for direction in 0..2 {
+            if !self.active(direction) {
+                continue;
+            }
+            let stats = &mut self.result.directions[direction];
+            let rate =
+                |amount: u64| (u128::from(amount) * 1_000_000_000 / u128::from(elapsed)) as u64;
+            let bytes = rate(stats.bytes - self.sampler.bytes[direction]);
+            let ios = rate(stats.ios - self.sampler.ios[direction]);
+            stats.bw.add(bytes / 1024);
+            stats.iops.add(ios);
+        }
+        self.restart_samples(now_ns);
+    }
+
+    pub(super) fn restart_samples(&mut self, now_ns: u64) {
+        self.sampler = Sampler {
+            start_ns: now_ns,
+            ios: [0, 1].map(|d: usize| self.result.directions[d].ios),
+            bytes: [0, 1].map(|d: usize| self.result.directions[d].bytes),
+        };
+    }
+
+    fn active(&self, direction: usize) -> bool {
+        match self.step {
+            Step::Run if direction == 0 => self.job.rw.reads(),
+            Step::Run => self.job.rw.writes(),
+            Step::Check => direction == 0,
+            _ => false,
+        }
+    }
+
+    /// The ramp is over: what was counted is forgotten, what is in flight counts.
+    pub(super) fn end_ramp(&mut self, now_ns: u64) {
+        let failure = self.result.failure.take();
+        self.result = JobResult::new(self.job.clone());
+        self.result.failure = failure;
+        self.step = Step::Run;
+        self.step_started_ns = now_ns;
+        self.start_run(now_ns);
+    }
+
+    pub(super) fn start_run(&mut self, now_ns: u64) {
+        if self.loops_done == 0 {
+            self.run_started_ns = now_ns;
+        }
+        self.issued_bytes = 0;
+        self.writes_since_commit = 0;
+        self.commit_due = None;
+        self.pending = None;
+        self.restart_samples(now_ns);
+    }
+
+    /// A step has ended: its time goes to the directions that were active in it.
+    pub(super) fn account_step(&mut self, now_ns: u64) {
+        if !self.measures() {
+            return;
+        }
+        let time_ns = now_ns.saturating_sub(self.step_started_ns);
+        self.result.runtime_ns += time_ns;
+        for direction in 0..2 {
+            let active = self.active(direction);
+            let stats = &mut self.result.directions[direction];
+            if active && stats.ios > 0 {
+                stats.runtime_ns += time_ns;
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Latencies: a histogram and exact moments.
+
+use super::Running;
+use hdrhistogram::Histogram;
+
+/// Latencies are told apart up to here, an hour; longer ones count as this.
+const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+/// Three digits: finer than fio's own histogram.
+const DIGITS: u8 = 3;
+
+/// Latencies in nanoseconds. Adding allocates nothing.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    /// Exact minimum, maximum, mean and deviation.
+    pub moments: Running,
+    histogram: Histogram<u64>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(1, LATENCY_NS_MAX, DIGITS)
+            .expect("the bounds are constants that hdrhistogram accepts");
+        Latencies { moments: Running::default(), histogram }
+    }
+}
+
+impl Latencies {
+    pub(crate) fn add(&mut self, ns: u64) {
+        self.moments.add(ns);
+        self.histogram.saturating_record(ns);
+    }
+
+    /// Takes in another's.
+    pub fn merge(&mut self, other: &Latencies) {
+        self.moments.merge(&other.moments);
+        self.histogram.add(&other.histogram).expect("both histograms have the same bounds");
+    }
+
+    /// The latency that `percent` of the operations did not exceed.
+    pub fn percentile(&self, percent: f64) -> u64 {
+        self.histogram.value_at_percentile(percent).min(self.moments.max())
+    }
+
+    /// How many took at most each of `bounds_ns` (ascending) and more than the bound before; the
+    /// last number is those above all bounds.
+    pub fn classes(&self, bounds_ns: &[u64]) -> Vec<u64> {
+        let mut counts = vec![0; bounds_ns.len() + 1];
+        for step in self.histogram.iter_recorded() {
+            let ns = self.histogram.lowest_equivalent(step.value_iterated_to());
+            counts[bounds_ns.partition_point(|&bound| bound < ns)] += step.count_at_value();
+        }
+        counts
+    }
+}
