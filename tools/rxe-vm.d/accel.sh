@@ -1,5 +1,5 @@
 # Which accelerator: KVM where it runs this kernel, else emulation (TCG).
-# Sets accel and the machine arguments accel_args.
+# Sets accel, QEMU's accel_args and the kernel's accel_append.
 # shellcheck shell=bash
 
 # A /dev/kvm may be there and not work (it can hang in the guest's first
@@ -26,8 +26,17 @@ prepare_accel() {
         accel=$(<"$known")
     fi
     case $accel in
-        kvm) accel_args=(-machine q35,accel=kvm -cpu host) ;;
-        # With -cpu max two emulated CPUs oops in static-key patching.
-        tcg) accel_args=(-machine q35 -accel "tcg,thread=multi" -cpu Nehalem) ;;
+        kvm)
+            accel_args=(-machine q35,accel=kvm -cpu host)
+            accel_append=mitigations=off
+            ;;
+        tcg)
+            # With -cpu max two emulated CPUs oops in static-key patching. With
+            # Nehalem they still do now and then, so the kernel boots on one and
+            # guest/setup wakes the others when most of its patching is over.
+            accel_args=(-machine q35 -accel "tcg,thread=multi" -cpu Nehalem)
+            # Without tsc=reliable the guest falls back to the slow HPET.
+            accel_append="mitigations=off tsc=reliable maxcpus=1 noreplace-smp"
+            ;;
     esac
 }

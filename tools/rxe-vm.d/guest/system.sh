@@ -25,3 +25,11 @@ reserve_hugepages() {
     ((got == hugepages)) || fail "the guest reserved $got of $hugepages hugepages; give it more --memory"
     mount -t hugetlbfs hugetlbfs /dev/hugepages
 }
+
+# Emulated machines boot on one CPU: see accel.sh on the host's side.
+wake_cpus() {
+    local switch
+    for switch in /sys/devices/system/cpu/cpu[0-9]*/online; do
+        [[ $(<"$switch") == 1 ]] || echo 1 >"$switch"
+    done
+}
