@@ -106,6 +106,21 @@ pub struct Reply<'a> {
     pub written: Option<u32>,
 }
 
+impl<'a> Reply<'a> {
+    /// The RPC reply message, when it came inline; empty otherwise. It lies in a Receive, apart
+    /// from the caller's buffer.
+    #[must_use]
+    pub fn inline(&self) -> &'a [u8] {
+        self.inline
+    }
+
+    /// The length of the RPC reply message, when it is at the start of the caller's buffer.
+    #[must_use]
+    pub fn in_buffer(&self) -> Option<u32> {
+        self.in_buffer
+    }
+}
+
 impl Completed<'_> {
     /// The RPC reply message, wherever it came.
     ///

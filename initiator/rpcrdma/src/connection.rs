@@ -307,7 +307,8 @@ impl<P: Provider> Connection<P> {
         }
         // SAFETY: the queue pair is drained and destroyed.
         unsafe { self.receives.reclaim_all() };
-        up.event(self.id, Event::Closed(cause));
+        let counters = Box::new(self.counters);
+        up.event(self.id, Event::Closed { cause, counters });
     }
 
     fn enter(&mut self, state: State, now: Timestamp) {

@@ -41,7 +41,12 @@ pub enum Event {
     /// RPCs can be made.
     Established,
     /// It is gone: every RPC has completed and every buffer is back with its owner.
-    Closed(Error),
+    Closed {
+        /// Why.
+        cause: Error,
+        /// What it had done by then.
+        counters: Box<Counters>,
+    },
 }
 
 /// Where results go. One value serves all connections of an endpoint.

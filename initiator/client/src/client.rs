@@ -1,0 +1,208 @@
+//! The queue API: submit operations, turn the crank, take results. One client a reactor.
+
+use reactor::Timestamp;
+use rpcrdma::{
+    Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Event, TransportConfig, Upcalls,
+};
+use verbs::Provider;
+use wire::nfs3::FileHandle;
+use wire::rpc::Auth;
+
+use crate::Error;
+use crate::mount::{Limits, Mount, MountState};
+use crate::op::{Done, File, Submission};
+
+/// How often connection events and time limits are looked at.
+const EVENTS_EVERY_NS: u64 = 1_000_000;
+
+/// How to make a mount.
+#[derive(Clone, Debug)]
+pub struct MountConfig {
+    /// Root file handle, from [`locate`](crate::locate).
+    pub root: FileHandle,
+    /// Credential of every call.
+    pub auth: Auth,
+    /// Operations that may be submitted and not yet returned.
+    pub queue_depth: u32,
+    /// The connection.
+    pub transport: TransportConfig,
+}
+
+/// Names a mount of one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MountId(u32);
+
+/// All mounts of one reactor.
+pub struct Client<P: Provider> {
+    endpoint: Endpoint<P>,
+    mounts: Mounts,
+    events_due: Timestamp,
+}
+
+impl<P: Provider> Client<P> {
+    /// A client without mounts.
+    pub fn new(provider: P, config: EndpointConfig) -> Self {
+        Self {
+            endpoint: Endpoint::new(provider, config),
+            mounts: Mounts { list: Vec::new(), established: Vec::new() },
+            events_due: Timestamp(0),
+        }
+    }
+
+    /// Begins to mount; watch [`Client::state`].
+    ///
+    /// # Errors
+    /// A setting out of range, or no RDMA on this host.
+    pub fn mount(&mut self, config: &MountConfig, now: Timestamp) -> Result<MountId, Error> {
+        let connection = self.endpoint.connect(config.transport.clone(), now)?;
+        let index = self.mounts.list.len() as u32;
+        let MountConfig { root, auth, queue_depth, transport } = config;
+        let mut mount = Mount::new(index, connection, *root, auth, *queue_depth);
+        let buffer_len = transport.buffers.buffer_len;
+        mount.limits = Limits { read_max: buffer_len, write_max: buffer_len };
+        self.mounts.list.push(mount);
+        self.events_due = now;
+        Ok(MountId(index))
+    }
+
+    /// Takes an operation. Its result comes from [`Client::next_done`], even when it is refused
+    /// for what it says.
+    ///
+    /// # Errors
+    /// The operation, when as many as `queue_depth` are under way: take results first.
+    #[inline]
+    pub fn submit(
+        &mut self,
+        mount: MountId,
+        submission: Submission,
+        now: Timestamp,
+    ) -> Result<(), Submission> {
+        let Some(mount) = self.mounts.list.get_mut(mount.0 as usize) else {
+            return Err(submission);
+        };
+        mount.submit(submission, &mut self.endpoint, now)
+    }
+
+    /// Sends what was submitted, takes what has completed. Returns how many completion queue
+    /// entries there were: 0 means an idle turn.
+    #[inline]
+    pub fn turn(&mut self, now: Timestamp) -> usize {
+        self.endpoint.flush(now);
+        let mut completions = self.endpoint.poll(now, &mut self.mounts);
+        if now >= self.events_due {
+            self.events_due = Timestamp(now.0 + EVENTS_EVERY_NS);
+            self.endpoint.poll_events(now, &mut self.mounts);
+            completions += self.greet(now);
+        }
+        // Callers that waited for credits or slots, and paths that go on to the next component.
+        for mount in &mut self.mounts.list {
+            mount.pump(&mut self.endpoint, now);
+        }
+        completions
+    }
+
+    fn greet(&mut self, now: Timestamp) -> usize {
+        let count = self.mounts.established.len();
+        while let Some(index) = self.mounts.established.pop() {
+            self.mounts.list[index].established(&mut self.endpoint, now);
+        }
+        count
+    }
+
+    /// The next result of a mount.
+    #[inline]
+    pub fn next_done(&mut self, mount: MountId) -> Option<Done> {
+        self.mounts.list.get_mut(mount.0 as usize)?.next_done()
+    }
+
+    /// Where the mount is in its life.
+    #[must_use]
+    pub fn state(&self, mount: MountId) -> MountState {
+        self.get(mount).map_or(MountState::Gone(Error::NotMounted), |mount| mount.state.clone())
+    }
+
+    /// The largest transfers, once mounted.
+    #[must_use]
+    pub fn limits(&self, mount: MountId) -> Option<Limits> {
+        self.get(mount).map(|mount| mount.limits)
+    }
+
+    /// The root directory of the mount.
+    #[must_use]
+    pub fn root(&self, mount: MountId) -> Option<File> {
+        self.get(mount).map(Mount::root)
+    }
+
+    /// Operations of the mount that have not completed.
+    #[must_use]
+    pub fn in_flight(&self, mount: MountId) -> usize {
+        self.get(mount).map_or(0, Mount::in_flight)
+    }
+
+    /// Registered buffers for data, once the connection is made.
+    #[must_use]
+    pub fn pool(&self, mount: MountId) -> Option<&hugepages::Pool> {
+        self.endpoint.pool(self.get(mount)?.connection)
+    }
+
+    /// What pages those buffers are on, for the report.
+    #[must_use]
+    pub fn memory_report(&self, mount: MountId) -> Option<String> {
+        Some(self.endpoint.region(self.get(mount)?.connection)?.report())
+    }
+
+    /// What the transport has done for the mount.
+    #[must_use]
+    pub fn counters(&self, mount: MountId) -> Option<Counters> {
+        let mount = self.get(mount)?;
+        self.endpoint.counters(mount.connection).copied().or(mount.last_counters)
+    }
+
+    /// The server's present grant of credits.
+    #[must_use]
+    pub fn credits_granted(&self, mount: MountId) -> Option<u32> {
+        self.endpoint.credits_granted(self.get(mount)?.connection)
+    }
+
+    /// Begins to unmount: the connection is closed, and what is in flight comes back with an
+    /// error.
+    pub fn unmount(&mut self, mount: MountId, now: Timestamp) {
+        if let Some(mount) = self.mounts.list.get(mount.0 as usize) {
+            self.endpoint.close(mount.connection, now);
+            self.events_due = now;
+        }
+    }
+
+    fn get(&self, mount: MountId) -> Option<&Mount> {
+        self.mounts.list.get(mount.0 as usize)
+    }
+}
+
+/// Where the transport's results go.
+struct Mounts {
+    list: Vec<Mount>,
+    /// Mounts whose connection has come up in this turn.
+    established: Vec<usize>,
+}
+
+impl Upcalls for Mounts {
+    fn complete(&mut self, _connection: ConnectionId, completed: Completed<'_>) -> usize {
+        let (mount, slot) = ((completed.token >> 32) as usize, completed.token as u32);
+        self.list.get_mut(mount).map_or(0, |mount| mount.completed(slot, completed))
+    }
+
+    /// Every turn ends with a look at who waits.
+    fn wake(&mut self, _connection: ConnectionId) {}
+
+    fn event(&mut self, connection: ConnectionId, event: Event) {
+        let found = self.list.iter().position(|mount| mount.connection == connection);
+        let Some(index) = found else { return };
+        match event {
+            Event::Established => self.established.push(index),
+            Event::Closed { cause, counters } => {
+                self.list[index].last_counters = Some(*counters);
+                self.list[index].gone(cause.into());
+            }
+        }
+    }
+}

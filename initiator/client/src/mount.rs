@@ -1,0 +1,248 @@
+//! One mount on one reactor: its operations in flight and waiting, and its results.
+
+use std::collections::VecDeque;
+
+use hugepages::Buffer;
+use reactor::Timestamp;
+use rpcrdma::{Call, Completed, ConnectionId, Counters, Endpoint, Refusal};
+use verbs::Provider;
+use wire::nfs3::{self, FileHandle};
+use wire::rpc::{Auth, CallTemplate};
+
+use crate::Error;
+use crate::op::{Done, File, Op, Output, Submission};
+use crate::procedure::{self, Step};
+use crate::walk::Walk;
+
+/// Largest transfers, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of READ: the smaller of the server's `rtmax` and our buffers.
+    pub read_max: u32,
+    /// Of WRITE: likewise with `wtmax`.
+    pub write_max: u32,
+}
+
+/// Where a mount is in its life.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MountState {
+    /// The connection is being made, or the server's limits are being asked for.
+    Mounting,
+    /// Operations are carried out.
+    Mounted,
+    /// It failed, or was closed; every operation has come back.
+    Gone(Error),
+}
+
+/// Tag of the FSINFO that every mount begins with.
+const FSINFO_TAG: u64 = u64::MAX;
+
+/// An operation on its way.
+#[derive(Debug)]
+struct Task {
+    tag: u64,
+    op: Op,
+    walk: Walk,
+    /// While it waits for room in the transport; the transport has it otherwise.
+    buffer: Option<Buffer>,
+}
+
+/// One mount.
+pub(crate) struct Mount {
+    index: u32,
+    pub(crate) connection: ConnectionId,
+    pub(crate) state: MountState,
+    pub(crate) limits: Limits,
+    root: FileHandle,
+    template: CallTemplate,
+    tasks: Box<[Option<Task>]>,
+    free: Vec<u32>,
+    /// Tasks to be handed to the transport, in order.
+    waiting: VecDeque<u32>,
+    done: VecDeque<Done>,
+    /// What the connection had done when it ended.
+    pub(crate) last_counters: Option<Counters>,
+}
+
+impl Mount {
+    pub(crate) fn new(
+        index: u32,
+        connection: ConnectionId,
+        root: FileHandle,
+        auth: &Auth,
+        queue_depth: u32,
+    ) -> Self {
+        // One more for the FSINFO.
+        let slots = queue_depth + 1;
+        Self {
+            index,
+            connection,
+            state: MountState::Mounting,
+            limits: Limits { read_max: 0, write_max: 0 },
+            root,
+            template: CallTemplate::new(nfs3::PROGRAM, nfs3::VERSION, auth),
+            tasks: (0..slots).map(|_| None).collect(),
+            free: (0..slots).rev().collect(),
+            waiting: VecDeque::with_capacity(slots as usize),
+            done: VecDeque::with_capacity(slots as usize),
+            last_counters: None,
+        }
+    }
+
+    pub(crate) fn root(&self) -> File {
+        File { handle: self.root }
+    }
+
+    /// Operations that have not come back.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.tasks.len() - self.free.len()
+    }
+
+    /// The connection is up: asks for the server's limits first.
+    pub(crate) fn established<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
+        let op = Op::Fsinfo { file: self.root() };
+        let fsinfo = Submission { tag: FSINFO_TAG, op, buffer: None };
+        // The slot was set aside for it.
+        let _ = self.enqueue(fsinfo, endpoint, now);
+    }
+
+    /// Takes an operation, or gives it back when the queue is full.
+    #[inline]
+    pub(crate) fn submit<P: Provider>(
+        &mut self,
+        submission: Submission,
+        endpoint: &mut Endpoint<P>,
+        now: Timestamp,
+    ) -> Result<(), Submission> {
+        if self.done.len() + self.in_flight() >= self.tasks.len() - 1 {
+            return Err(submission);
+        }
+        let refusal = match &self.state {
+            MountState::Mounted => {
+                procedure::check(&submission.op, submission.buffer.as_ref(), &self.limits)
+            }
+            MountState::Mounting => Err(Error::NotMounted),
+            MountState::Gone(error) => Err(error.clone()),
+        };
+        if let Err(error) = refusal {
+            let Submission { tag, buffer, .. } = submission;
+            self.done.push_back(Done { tag, result: Err(error), buffer });
+            return Ok(());
+        }
+        self.enqueue(submission, endpoint, now)
+    }
+
+    #[inline]
+    fn enqueue<P: Provider>(
+        &mut self,
+        submission: Submission,
+        endpoint: &mut Endpoint<P>,
+        now: Timestamp,
+    ) -> Result<(), Submission> {
+        let Some(slot) = self.free.pop() else { return Err(submission) };
+        let Submission { tag, op, buffer } = submission;
+        let walk = Walk::new(self.root);
+        self.tasks[slot as usize] = Some(Task { tag, op, walk, buffer });
+        if self.waiting.is_empty() {
+            if !self.start(slot, endpoint, now) {
+                self.waiting.push_back(slot);
+            }
+        } else {
+            self.waiting.push_back(slot);
+        }
+        Ok(())
+    }
+
+    /// Hands waiting operations to the transport until it has no room.
+    #[inline]
+    pub(crate) fn pump<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
+        while let Some(&slot) = self.waiting.front() {
+            if !self.start(slot, endpoint, now) {
+                break;
+            }
+            self.waiting.pop_front();
+        }
+    }
+
+    /// Makes the call of a task's present step. False: there is no room now.
+    #[inline]
+    fn start<P: Provider>(
+        &mut self,
+        slot: u32,
+        endpoint: &mut Endpoint<P>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(task) = &mut self.tasks[slot as usize] else { return true };
+        let (number, _) = procedure::of(&task.op, &task.walk);
+        let reply_room = procedure::reply_room(&task.op, task.buffer.as_ref());
+        let payload = procedure::payload(&task.op, task.buffer.take());
+        let token = u64::from(self.index) << 32 | u64::from(slot);
+        let reply_max = nfs3::reply_max(number) as u32;
+        let template = &self.template;
+        let called =
+            endpoint.call(self.connection, Call { token, payload, reply_max }, now, |xid, w| {
+                template.write(xid, number, w)?;
+                procedure::encode(&task.op, &task.walk, reply_room, w)
+            });
+        let Err(refused) = called else { return true };
+        task.buffer = refused.call.payload.into_buffer();
+        let error = match refused.why {
+            Refusal::Busy => return false,
+            Refusal::NotConnected => match &self.state {
+                MountState::Gone(error) => error.clone(),
+                _ => Error::NotMounted,
+            },
+            Refusal::Invalid(error) => error.into(),
+        };
+        self.finish(slot, Err(error), None);
+        true
+    }
+
+    /// An RPC of one of the tasks has completed. Returns the bytes copied out of its message.
+    pub(crate) fn completed(&mut self, slot: u32, mut completed: Completed<'_>) -> usize {
+        let Some(task) = &mut self.tasks[slot as usize] else { return 0 };
+        let mut copied = 0;
+        let step = procedure::decode(&task.op, &mut task.walk, &mut completed, &mut copied);
+        match step {
+            Ok(Step::Again) => self.waiting.push_back(slot),
+            Ok(Step::Finished(output)) => self.finish(slot, Ok(output), completed.buffer.take()),
+            Err(error) => self.finish(slot, Err(error), completed.buffer.take()),
+        }
+        copied
+    }
+
+    fn finish(&mut self, slot: u32, result: Result<Output, Error>, buffer: Option<Buffer>) {
+        let Some(task) = self.tasks[slot as usize].take() else { return };
+        self.free.push(slot);
+        if task.tag == FSINFO_TAG {
+            return self.mounted(result);
+        }
+        self.done.push_back(Done { tag: task.tag, result, buffer: buffer.or(task.buffer) });
+    }
+
+    fn mounted(&mut self, fsinfo: Result<Output, Error>) {
+        self.state = match fsinfo {
+            Ok(Output::Fsinfo(info)) => {
+                self.limits.read_max = self.limits.read_max.min(info.rtmax);
+                self.limits.write_max = self.limits.write_max.min(info.wtmax);
+                MountState::Mounted
+            }
+            Ok(_) => MountState::Gone(Error::NotMounted),
+            Err(error) => MountState::Gone(error),
+        };
+    }
+
+    /// The connection is gone: what waits for room will find none.
+    pub(crate) fn gone(&mut self, error: Error) {
+        if !matches!(self.state, MountState::Gone(_)) {
+            self.state = MountState::Gone(error.clone());
+        }
+        while let Some(slot) = self.waiting.pop_front() {
+            self.finish(slot, Err(error.clone()), None);
+        }
+    }
+
+    pub(crate) fn next_done(&mut self) -> Option<Done> {
+        self.done.pop_front()
+    }
+}

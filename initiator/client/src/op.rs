@@ -1,0 +1,194 @@
+//! The operations of the queue API and their results.
+
+use hugepages::Buffer;
+use wire::nfs3::{CreateHow, Fattr, FileHandle, FsinfoOk, FsstatOk, Sattr, StableHow, WriteOk};
+
+use crate::Error;
+
+/// An open file: a handle and nothing else. NFSv3 keeps no open state, so it may be copied, and
+/// there is nothing to leak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The server's name for it.
+    pub handle: FileHandle,
+}
+
+/// An operation.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// NULL: does nothing, over the whole way.
+    Null,
+    /// Attributes.
+    Getattr {
+        /// Of which file.
+        file: File,
+    },
+    /// Sets attributes; sets the size in particular.
+    Setattr {
+        /// Of which file.
+        file: File,
+        /// What to set.
+        attributes: Sattr,
+    },
+    /// One name in one directory.
+    Lookup {
+        /// Where.
+        dir: File,
+        /// Which name.
+        name: String,
+    },
+    /// Asks which of these [`wire::nfs3::access`] bits are granted.
+    Access {
+        /// For which file.
+        file: File,
+        /// Bits asked for.
+        access: u32,
+    },
+    /// Reads `len` bytes at `offset` into the start of the buffer.
+    Read {
+        /// From which file.
+        file: File,
+        /// Byte offset.
+        offset: u64,
+        /// Bytes.
+        len: u32,
+    },
+    /// Writes the first `len` bytes of the buffer at `offset`.
+    Write {
+        /// To which file.
+        file: File,
+        /// Byte offset.
+        offset: u64,
+        /// Bytes.
+        len: u32,
+        /// How stable before the answer.
+        stable: StableHow,
+    },
+    /// Creates a file in a directory.
+    Create {
+        /// Where.
+        dir: File,
+        /// Which name.
+        name: String,
+        /// How, with which attributes.
+        how: CreateHow,
+    },
+    /// Removes a file.
+    Remove {
+        /// Where.
+        dir: File,
+        /// Which name.
+        name: String,
+    },
+    /// Makes unstable writes durable; a count of 0 means to the end of the file.
+    Commit {
+        /// Which file.
+        file: File,
+        /// From this offset.
+        offset: u64,
+        /// Bytes.
+        count: u32,
+    },
+    /// Limits of the server.
+    Fsinfo {
+        /// Any file of it.
+        file: File,
+    },
+    /// Space on the server.
+    Fsstat {
+        /// Any file of it.
+        file: File,
+    },
+    /// A part of a directory, as much as the buffer holds.
+    Readdirplus {
+        /// Which.
+        dir: File,
+        /// After this entry; 0 to begin.
+        cookie: u64,
+        /// From the previous part; zeros to begin.
+        verifier: [u8; 8],
+    },
+    /// Walks a path from the root of the mount and opens what is there.
+    Open {
+        /// Components separated by slashes; empty for the root itself.
+        path: String,
+        /// Make a regular file of this mode if there is nothing at the path.
+        create: Option<u32>,
+    },
+}
+
+/// An operation to be done, with the buffer that it reads into, writes from or lists into.
+#[derive(Debug)]
+pub struct Submission {
+    /// Comes back in [`Done::tag`].
+    pub tag: u64,
+    /// What to do.
+    pub op: Op,
+    /// Needed by Read, Write and Readdirplus; it comes back with the result, never before.
+    pub buffer: Option<Buffer>,
+}
+
+/// A finished operation.
+#[derive(Debug)]
+pub struct Done {
+    /// From the submission.
+    pub tag: u64,
+    /// What came of it.
+    pub result: Result<Output, Error>,
+    /// The buffer, whatever the outcome.
+    pub buffer: Option<Buffer>,
+}
+
+/// Results, by operation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Of Null and Remove.
+    Nothing,
+    /// Of Getattr, and of Setattr where the server tells.
+    Attributes(Option<Fattr>),
+    /// Of Lookup, Create and Open.
+    Opened {
+        /// The file.
+        file: File,
+        /// Its attributes, where the server tells.
+        attributes: Option<Fattr>,
+    },
+    /// Of Access: the bits granted.
+    Access(u32),
+    /// Of Read: the data is at the start of the buffer.
+    Read {
+        /// Bytes; fewer than asked for at the end of the file, or as the server likes.
+        count: u32,
+        /// Whether the end of the file was reached.
+        eof: bool,
+    },
+    /// Of Write.
+    Written {
+        /// Bytes that the server took; fewer than given as it likes.
+        count: u32,
+        /// How stable they are.
+        committed: StableHow,
+        /// Of the server's life: unstable data is lost when it changes.
+        verifier: [u8; 8],
+    },
+    /// Of Commit: compare with that of the writes.
+    Committed {
+        /// The verifier.
+        verifier: [u8; 8],
+    },
+    /// Of Fsinfo.
+    Fsinfo(Box<FsinfoOk>),
+    /// Of Fsstat.
+    Fsstat(Box<FsstatOk>),
+    /// Of Readdirplus: the listing is in the buffer, see [`listing`](crate::listing).
+    Listing {
+        /// Length of the reply message there.
+        len: u32,
+    },
+}
+
+impl From<WriteOk> for Output {
+    fn from(ok: WriteOk) -> Self {
+        Self::Written { count: ok.count, committed: ok.committed, verifier: ok.verifier }
+    }
+}

@@ -1,0 +1,284 @@
+//! NFS procedures as the client makes them: for each operation the arguments to encode, the
+//! payload to lend, and what its result means. Pure: no connection, no queue.
+
+use hugepages::Buffer;
+use rpcrdma::{Completed, Payload};
+use wire::nfs3::{self, procedure as p};
+use wire::rpc;
+use wire::xdr::{Decode, Full, Reader, Writer};
+
+use crate::op::{File, Op, Output};
+use crate::walk::Walk;
+use crate::{Error, Limits};
+
+/// Number and name of the procedure that carries out an operation, or its present step.
+pub(crate) fn of(op: &Op, walk: &Walk) -> (u32, &'static str) {
+    match op {
+        Op::Null => (p::NULL, "NULL"),
+        Op::Getattr { .. } => (p::GETATTR, "GETATTR"),
+        Op::Setattr { .. } => (p::SETATTR, "SETATTR"),
+        Op::Lookup { .. } => (p::LOOKUP, "LOOKUP"),
+        Op::Access { .. } => (p::ACCESS, "ACCESS"),
+        Op::Read { .. } => (p::READ, "READ"),
+        Op::Write { .. } => (p::WRITE, "WRITE"),
+        Op::Create { .. } => (p::CREATE, "CREATE"),
+        Op::Remove { .. } => (p::REMOVE, "REMOVE"),
+        Op::Commit { .. } => (p::COMMIT, "COMMIT"),
+        Op::Fsinfo { .. } => (p::FSINFO, "FSINFO"),
+        Op::Fsstat { .. } => (p::FSSTAT, "FSSTAT"),
+        Op::Readdirplus { .. } => (p::READDIRPLUS, "READDIRPLUS"),
+        Op::Open { path, create } => walk.procedure(path, create.is_some()),
+    }
+}
+
+/// Checks what can be checked before anything is sent.
+pub(crate) fn check(op: &Op, buffer: Option<&Buffer>, limits: &Limits) -> Result<(), Error> {
+    let room = buffer.map(|buffer| buffer.len() as u64);
+    let transfer = |procedure, len: u32, max: u32| {
+        let room = room.ok_or(Error::NoBuffer { procedure })?;
+        let asked = u64::from(len);
+        let too_large = |limit_of, limit| Error::TooLarge { procedure, asked, limit_of, limit };
+        if asked > u64::from(max) {
+            return Err(too_large("the server", max.into()));
+        }
+        if asked > room { Err(too_large("the buffer", room)) } else { Ok(()) }
+    };
+    match op {
+        Op::Read { len, .. } => transfer("READ", *len, limits.read_max),
+        Op::Write { len, .. } => transfer("WRITE", *len, limits.write_max),
+        Op::Readdirplus { .. } => transfer("READDIRPLUS", 0, u32::MAX),
+        Op::Lookup { name, .. } | Op::Create { name, .. } | Op::Remove { name, .. } => {
+            check_name(name)
+        }
+        Op::Open { path, .. } => {
+            path.split('/').filter(|name| !name.is_empty()).try_for_each(check_name)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let fits = (1..=nfs3::NAME_MAX as usize).contains(&name.len());
+    if fits && !name.contains(['/', '\0']) {
+        Ok(())
+    } else {
+        Err(Error::Name { name: name.chars().take(64).collect() })
+    }
+}
+
+/// Hands the buffer over in the role that the operation has for it.
+pub(crate) fn payload(op: &Op, buffer: Option<Buffer>) -> Payload {
+    match (op, buffer) {
+        (Op::Read { len, .. }, Some(buffer)) => Payload::Receive { buffer, len: *len },
+        (Op::Write { len, .. }, Some(buffer)) => Payload::Send { buffer, len: *len },
+        (Op::Readdirplus { .. }, Some(buffer)) => {
+            let len = listing_room(&buffer);
+            Payload::Reply { buffer, len }
+        }
+        _ => Payload::None,
+    }
+}
+
+/// Bytes of a listing's reply message that a buffer may take; servers give up to 1 MiB.
+fn listing_room(buffer: &Buffer) -> u32 {
+    buffer.len().min(1 << 20) as u32
+}
+
+/// Writes the arguments.
+#[inline]
+pub(crate) fn encode(
+    op: &Op,
+    walk: &Walk,
+    reply_room: u32,
+    w: &mut Writer<'_>,
+) -> Result<(), Full> {
+    match *op {
+        Op::Null => Ok(()),
+        Op::Read { file: File { handle: file }, offset, len: count } => {
+            w.value(&nfs3::ReadArgs { file, offset, count })
+        }
+        Op::Write { file: File { handle: file }, offset, len: count, stable } => {
+            w.value(&nfs3::WriteArgs { file, offset, count, stable, data_len: count })
+        }
+        Op::Getattr { file: File { handle: file } } => w.value(&nfs3::GetattrArgs { file }),
+        Op::Setattr { file: File { handle: file }, attributes } => {
+            w.value(&nfs3::SetattrArgs { file, attributes, guard: None })
+        }
+        Op::Lookup { dir: File { handle: dir }, ref name } => {
+            w.value(&nfs3::LookupArgs { dir, name: name.as_bytes() })
+        }
+        Op::Access { file: File { handle: file }, access } => {
+            w.value(&nfs3::AccessArgs { file, access })
+        }
+        Op::Create { dir: File { handle: dir }, ref name, how } => {
+            w.value(&nfs3::CreateArgs { dir, name: name.as_bytes(), how })
+        }
+        Op::Remove { dir: File { handle: dir }, ref name } => {
+            w.value(&nfs3::RemoveArgs { dir, name: name.as_bytes() })
+        }
+        Op::Commit { file: File { handle: file }, offset, count } => {
+            w.value(&nfs3::CommitArgs { file, offset, count })
+        }
+        Op::Fsinfo { file: File { handle: root } } => w.value(&nfs3::FsinfoArgs { root }),
+        Op::Fsstat { file: File { handle: root } } => w.value(&nfs3::FsstatArgs { root }),
+        Op::Readdirplus { dir: File { handle: dir }, cookie, verifier } => {
+            // The buffer takes the whole reply message: header, status and results.
+            let maxcount = reply_room.saturating_sub(nfs3::reply_max(p::NULL) as u32);
+            let (dircount, maxcount) = (maxcount, maxcount);
+            w.value(&nfs3::ReaddirplusArgs { dir, cookie, verifier, dircount, maxcount })
+        }
+        Op::Open { ref path, create } => walk.encode(path, create, w),
+    }
+}
+
+/// Room that a READDIRPLUS may ask the server to fill.
+pub(crate) fn reply_room(op: &Op, buffer: Option<&Buffer>) -> u32 {
+    match (op, buffer) {
+        (Op::Readdirplus { .. }, Some(buffer)) => listing_room(buffer),
+        _ => 0,
+    }
+}
+
+/// What a completed step means.
+pub(crate) enum Step {
+    /// The operation is finished.
+    Finished(Output),
+    /// It goes on with another procedure.
+    Again,
+}
+
+/// Decodes a reply. Inline data is copied into the buffer; how much is counted in `copied`.
+pub(crate) fn decode(
+    op: &Op,
+    walk: &mut Walk,
+    completed: &mut Completed<'_>,
+    copied: &mut usize,
+) -> Result<Step, Error> {
+    let (number, name) = of(op, walk);
+    if let Op::Read { len, .. } = *op {
+        return read(len, completed, copied).map(Step::Finished);
+    }
+    if let Op::Readdirplus { .. } = op {
+        return listing_len(completed, copied).map(|len| Step::Finished(Output::Listing { len }));
+    }
+    let message = completed.message()?;
+    let mut r = results(message, name)?;
+    let step = match op {
+        Op::Open { path, create } => return walk.advance(path, *create, number, &mut r),
+        Op::Null => Output::Nothing,
+        Op::Getattr { .. } => {
+            Output::Attributes(Some(take::<nfs3::GetattrRes, _, _>(&mut r, name)?))
+        }
+        Op::Setattr { .. } => {
+            Output::Attributes(take::<nfs3::SetattrRes, _, _>(&mut r, name)?.after)
+        }
+        Op::Lookup { .. } => {
+            let ok = take::<nfs3::LookupRes, _, _>(&mut r, name)?;
+            Output::Opened { file: File { handle: ok.handle }, attributes: ok.attributes }
+        }
+        Op::Access { .. } => Output::Access(take::<nfs3::AccessRes, _, _>(&mut r, name)?.access),
+        Op::Write { len, .. } => {
+            let ok = take::<nfs3::WriteRes, _, _>(&mut r, name)?;
+            if ok.count > *len {
+                let what = "it took more bytes than were sent";
+                return Err(Error::BadResult { procedure: name, what });
+            }
+            ok.into()
+        }
+        Op::Create { .. } => {
+            let ok = take::<nfs3::CreateRes, _, _>(&mut r, name)?;
+            let what = "it gives no handle for the new file";
+            let handle = ok.handle.ok_or(Error::BadResult { procedure: name, what })?;
+            Output::Opened { file: File { handle }, attributes: ok.attributes }
+        }
+        Op::Remove { .. } => {
+            take::<nfs3::RemoveRes, _, _>(&mut r, name)?;
+            Output::Nothing
+        }
+        Op::Commit { .. } => {
+            Output::Committed { verifier: take::<nfs3::CommitRes, _, _>(&mut r, name)?.verifier }
+        }
+        Op::Fsinfo { .. } => Output::Fsinfo(Box::new(take::<nfs3::FsinfoRes, _, _>(&mut r, name)?)),
+        Op::Fsstat { .. } => Output::Fsstat(Box::new(take::<nfs3::FsstatRes, _, _>(&mut r, name)?)),
+        Op::Read { .. } | Op::Readdirplus { .. } => unreachable!("handled above"),
+    };
+    r.finish().map_err(|error| Error::Decode { procedure: name, error })?;
+    Ok(Step::Finished(step))
+}
+
+/// READ: the data came by Write chunk, or is copied out of the message.
+fn read(len: u32, completed: &mut Completed<'_>, copied: &mut usize) -> Result<Output, Error> {
+    let procedure = "READ";
+    let reply = *completed.result.as_ref().map_err(Clone::clone)?;
+    let decode = |error| Error::Decode { procedure, error };
+    let bad = |what| Error::BadResult { procedure, what };
+    let mut r = results(reply.inline(), procedure)?;
+    let ok = take::<nfs3::ReadRes, _, _>(&mut r, procedure)?;
+    if ok.count > len {
+        return Err(bad("it returns more bytes than were asked for"));
+    }
+    // RFC 8166 §4.4: with a used Write chunk the bytes are in the buffer already and the stream
+    // ends; a server may return the chunk empty and send the data inline.
+    match reply.written {
+        Some(bytes) if bytes > 0 || r.remaining() == 0 => {
+            if bytes != ok.count {
+                return Err(bad("its byte count is not what the Write chunk returned"));
+            }
+            r.finish().map_err(decode)?;
+        }
+        _ => {
+            let data = ok.take_inline_data(&mut r).map_err(decode)?;
+            let buffer = completed.buffer.as_mut().ok_or(Error::NoBuffer { procedure })?;
+            buffer[..data.len()].copy_from_slice(data);
+            *copied = data.len();
+        }
+    }
+    Ok(Output::Read { count: ok.count, eof: ok.eof })
+}
+
+/// READDIRPLUS: the reply message stays in the buffer, or is copied there, once it is checked.
+fn listing_len(completed: &mut Completed<'_>, copied: &mut usize) -> Result<u32, Error> {
+    listing(completed.message()?)?;
+    let reply = *completed.result.as_ref().map_err(Clone::clone)?;
+    if let Some(len) = reply.in_buffer() {
+        return Ok(len);
+    }
+    let procedure = "READDIRPLUS";
+    let message = reply.inline();
+    let buffer = completed.buffer.as_mut().ok_or(Error::NoBuffer { procedure })?;
+    let room = buffer.get_mut(..message.len());
+    let room = room.ok_or(Error::BadResult { procedure, what: "it is longer than asked for" })?;
+    room.copy_from_slice(message);
+    *copied = message.len();
+    Ok(message.len() as u32)
+}
+
+/// The listing in a buffer that [`Output::Listing`] came back with.
+///
+/// # Errors
+/// The server's refusal, or bytes that are no listing.
+pub fn listing(message: &[u8]) -> Result<nfs3::ReaddirplusOk<'_>, Error> {
+    let procedure = "READDIRPLUS";
+    let mut r = results(message, procedure)?;
+    let ok = take::<nfs3::ReaddirplusRes<'_>, _, _>(&mut r, procedure)?;
+    r.finish().map_err(|error| Error::Decode { procedure, error })?;
+    Ok(ok)
+}
+
+/// Reads the RPC reply header; the results follow.
+fn results<'a>(message: &'a [u8], procedure: &'static str) -> Result<Reader<'a>, Error> {
+    let mut r = Reader::new(message);
+    let reply = rpc::Reply::decode(&mut r).map_err(|error| Error::Decode { procedure, error })?;
+    reply.outcome.map_err(|error| Error::Rpc { procedure, error })?;
+    Ok(r)
+}
+
+/// Reads a result and turns the server's refusal into an error.
+pub(crate) fn take<'a, R, T, A>(r: &mut Reader<'a>, procedure: &'static str) -> Result<T, Error>
+where
+    R: Decode<'a> + Into<Result<T, nfs3::Failed<A>>>,
+{
+    let result: Result<T, nfs3::Failed<A>> =
+        R::decode(r).map_err(|error| Error::Decode { procedure, error })?.into();
+    result.map_err(|failed| Error::Nfs { procedure, status: failed.status, path: None })
+}
