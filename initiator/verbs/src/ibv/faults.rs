@@ -5,11 +5,12 @@
 //! process, so one list serves all threads. Reading, acknowledging and destroying happen under
 //! its lock: destroying a queue or queue pair waits for events that were read but not
 //! acknowledged, and under the lock there are none. The lock is for the control path; the
-//! completion queue's poll only looks at its own flag.
+//! completion queue's poll only looks at its own flag, and a look while another thread destroys
+//! something is put off to the next one.
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rdma_sys as ffi;
 
@@ -106,7 +107,11 @@ pub(super) unsafe fn destroy_qp(id: *mut ffi::rdma_cm_id) {
 /// # Safety
 /// `context` is open and was given to [`watch`].
 pub(super) unsafe fn look(context: *mut ffi::ibv_context) {
-    let queues = queues();
+    let queues = match QUEUES.try_lock() {
+        Ok(queues) => queues,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return,
+    };
     for _ in 0..EVENTS_PER_LOOK_MAX {
         let mut event = MaybeUninit::<ffi::ibv_async_event>::uninit();
         // SAFETY: given by the caller; the event is written on success, and the descriptor does

@@ -1,6 +1,7 @@
 //! `rdma-sys` declares by hand what bindgen cannot (unions), and reimplements what C inlines.
 //! This compiles the real headers and compares every size and offset that the provider uses.
 
+use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::process::Command;
 
@@ -141,5 +142,30 @@ fn the_bindings_agree_with_the_headers() {
     assert_eq!(from_c.len(), table.0.len());
     for ((expression, rust), c) in table.0.iter().zip(from_c) {
         assert_eq!(*rust, c, "{expression}: rdma-sys (left) and the headers (right) differ");
+    }
+}
+
+/// libibverbs keeps functions of 2006's structures under the same names with an older version;
+/// bound to those, `ibv_reg_mr` and others would read our arguments as something else.
+#[test]
+fn todays_symbol_versions_are_bound() {
+    let bound: [(&CStr, usize); 8] = [
+        (c"ibv_reg_mr", ffi::ibv_reg_mr as *const () as usize),
+        (c"ibv_dereg_mr", ffi::ibv_dereg_mr as *const () as usize),
+        (c"ibv_create_cq", ffi::ibv_create_cq as *const () as usize),
+        (c"ibv_modify_qp", ffi::ibv_modify_qp as *const () as usize),
+        (c"ibv_query_device", ffi::ibv_query_device as *const () as usize),
+        (c"ibv_query_port", ffi::ibv_query_port as *const () as usize),
+        (c"ibv_get_device_list", ffi::ibv_get_device_list as *const () as usize),
+        (c"ibv_get_async_event", ffi::ibv_get_async_event as *const () as usize),
+    ];
+    for (name, address) in bound {
+        let lookup = |version: &CStr| {
+            // SAFETY: both names end with a zero byte; the libraries are loaded.
+            unsafe { libc::dlvsym(libc::RTLD_DEFAULT, name.as_ptr(), version.as_ptr()) as usize }
+        };
+        let (today, legacy) = (lookup(c"IBVERBS_1.1"), lookup(c"IBVERBS_1.0"));
+        assert!(legacy != 0 && legacy != today, "{name:?}: the comparison means something");
+        assert_eq!(address, today, "{name:?}");
     }
 }

@@ -49,12 +49,13 @@ impl QueuePair {
         if unsafe { ffi::rdma_create_qp(id.as_ptr(), domain.as_ptr(), &mut attr) } != 0 {
             return Err(last_error("rdma_create_qp"));
         }
+        // The device may have rounded the queues up: `attr.cap` says how long they are.
         Ok(Self {
             id: Rc::clone(id),
             // SAFETY: the id is alive and its queue pair was just made.
             qp: unsafe { (*id.as_ptr()).qp },
-            sends: SendChain::new(caps.send_wr_max.max(1)),
-            recvs: RecvChain::new(caps.recv_wr_max.max(1)),
+            sends: SendChain::new(attr.cap.max_send_wr),
+            recvs: RecvChain::new(attr.cap.max_recv_wr),
             cq: cq.clone(),
             _domain: domain.clone(),
         })
@@ -80,8 +81,10 @@ impl QueuePair {
         // SAFETY: the queue pair is alive.
         let errno = unsafe { ffi::ibv_modify_qp(self.qp, &mut attr, mask) };
         if errno != 0 {
-            // Any state may go to error, so the device is gone, and no flush will come.
             tracing::warn!(qp_num = self.number(), errno, "queue pair could not be failed");
+        }
+        if matches!(errno, libc::EIO | libc::ENODEV) {
+            // The kernel has taken the device away, and no flush will come.
             self.cq.device_gone();
         }
     }
