@@ -303,6 +303,12 @@ impl Side {
         qp.flush();
     }
 
+    /// Whether its Send Queue has entries to move; mostly it has not, and nothing else is looked at.
+    pub(super) fn has_sends(&self) -> bool {
+        let unfinished = self.qp.as_ref().is_some_and(|qp| qp.sq.acked < qp.sq.posted);
+        unfinished && self.state == QpState::Rts
+    }
+
     fn release_held_acks(&mut self) {
         let Some(qp) = &mut self.qp else { return };
         if self.plan.hold_acks {

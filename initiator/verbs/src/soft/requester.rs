@@ -21,7 +21,7 @@ const FOR_EVER: u8 = 7;
 impl LinkState {
     /// Moves everything of side `s` that can move.
     pub(super) fn send_all(&mut self, s: usize, turn: &mut Turn<'_>) {
-        while self.sides[s].state == QpState::Rts
+        while self.sides[s].has_sends()
             && (self.transmit(s, turn)
                 | self.arrive(s, turn)
                 | self.acknowledge(s, turn)
