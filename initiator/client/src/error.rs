@@ -113,6 +113,9 @@ pub enum Error {
         /// The name, shortened.
         name: String,
     },
+    /// The server has lost unstable writes: its verifier changed.
+    #[error("the server restarted since the data was written: it may be lost, write it again")]
+    VerifierChanged,
     /// The mount is not (or no more) usable.
     #[error("not mounted")]
     NotMounted,
@@ -137,7 +140,10 @@ impl Error {
             Self::MountRefused { .. } => libc::EACCES,
             Self::NotMounted => libc::ENOTCONN,
             Self::Transport(error) => transport_errno(error),
-            Self::Rpc { .. } | Self::Decode { .. } | Self::BadResult { .. } => libc::EIO,
+            Self::VerifierChanged
+            | Self::Rpc { .. }
+            | Self::Decode { .. }
+            | Self::BadResult { .. } => libc::EIO,
         }
     }
 }
