@@ -101,10 +101,10 @@ impl fmt::Display for NfsUrl {
 }
 
 /// The longest of `exports` that `path` lies in, and the rest of the path below it.
-pub(crate) fn longest_export<'p>(
+pub(crate) fn longest_export(
     exports: impl Iterator<Item = String>,
-    path: &'p str,
-) -> Option<(String, &'p str)> {
+    path: &str,
+) -> Option<(String, &str)> {
     exports
         .filter_map(|export| {
             let normal = normalise(&export).ok()?;
