@@ -243,3 +243,7 @@ impl<'a, T: Decode<'a>> Decode<'a> for Option<T> {
         r.option()
     }
 }
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+pub(crate) mod tests;

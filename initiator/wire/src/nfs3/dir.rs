@@ -152,8 +152,12 @@ impl<'b> EntriesBuilder<'b> {
 
     /// Appends an entry; false if it does not fit, and then nothing has changed. If it was the
     /// first, the answer is NFS3ERR_TOOSMALL.
+    ///
+    /// # Panics
+    /// The name is longer than [`NAME_MAX`], in debug builds: no client would take the listing.
     #[must_use]
     pub fn push(&mut self, entry: &Entry<'_>) -> bool {
+        debug_assert!(entry.name.len() <= NAME_MAX as usize, "a name of {}", entry.name.len());
         let room = self.bytes.len() - END - self.used;
         if entry.size() > room || self.count == ENTRIES_MAX {
             return false;
