@@ -125,6 +125,26 @@ fn a_request_with_too_many_sges_is_refused_alone() {
 }
 
 #[test]
+fn failures_have_the_statuses_of_the_book() {
+    let fabric = on_virtual_time();
+    let mut talk = Talk::new(&fabric);
+    talk.listen(2);
+    let mut wrong_key = [talk.from.sge(0, 64)];
+    wrong_key[0].lkey ^= 0x5500;
+    talk.pair.active.post_send(&[unsignaled(1, &wrong_key)]).unwrap();
+    assert_eq!(talk.said(), [(1, WcStatus::LocalProtection)]);
+    assert_eq!(talk.heard(), []);
+
+    let mut talk = Talk::new(&fabric);
+    talk.listen(2);
+    let long = [talk.from.sge(0, 65)];
+    talk.pair.active.post_send(&[unsignaled(1, &long)]).unwrap();
+    assert_eq!(talk.said(), [(1, WcStatus::RemoteInvalidRequest)]);
+    assert_eq!(talk.heard(), [(0, WcStatus::LocalLength), (1, WcStatus::Flushed)]);
+    assert_eq!(talk.pair.passive.connection.poll_event(), Some(CmEvent::Disconnected));
+}
+
+#[test]
 fn registrations_that_make_no_sense_are_refused() {
     let talk = Talk::new(&on_virtual_time());
     let domain = &talk.pair.active.domain;
