@@ -1,0 +1,49 @@
+# The tests that need the virtual machine: an RDMA device, or knfsd. They are the
+# integration tests (tests/ of a package) whose file or whose top module begins
+# with one of these words, and those that are #[ignore]d.
+# shellcheck shell=bash disable=SC2034
+
+machine_words='ibv|rxe|knfsd'
+not_for_machine="not (kind(test) & (binary(/^($machine_words)/) | test(/^($machine_words)/)))"
+machine_seconds_max=900
+
+# Lines of: executable, directory of its package.
+test_binaries() {
+    cargo test --locked --workspace --test '*' --no-run --message-format=json |
+        sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"test":true.*"executable":"\([^"]*\)".*/\2 \1/p'
+}
+
+# What a binary has for the machine, one name a line.
+tests_for_machine() { # EXECUTABLE
+    local all ignored
+    all=$("$1" --list --format terse)
+    ignored=$("$1" --list --format terse --ignored)
+    [[ ${1##*/} =~ ^($machine_words) ]] || all=$(grep -E "^($machine_words)" <<<"$all" || true)
+    printf '%s\n' "$all" "$ignored" | sed -n 's/: test$//p' | sort -u
+}
+
+# Lines of: directory, executable, test names. Built and listed on the host,
+# where that is quick.
+plan_machine() {
+    local binaries executable directory names
+    binaries=$(test_binaries)
+    while read -r executable directory; do
+        names=$(tests_for_machine "$executable")
+        [[ -z $names ]] || echo "$directory" "$executable" "${names//$'\n'/ }"
+    done <<<"$binaries"
+}
+
+# All of it in one boot.
+machine_run() {
+    local plan status=0
+    plan=$(mktemp "$PWD/target/machine-tests.XXXXXX")
+    plan_machine >"$plan"
+    if [[ ! -s $plan ]]; then
+        echo "no test for the machine was found: no name begins with $machine_words" >&2
+        rm "$plan"
+        return 1
+    fi
+    tools/rxe-vm run --timeout "$machine_seconds_max" tools/test.d/in-machine "$plan" || status=$?
+    rm "$plan"
+    return "$status"
+}
