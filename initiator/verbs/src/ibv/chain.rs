@@ -4,6 +4,7 @@
 //! queue can hold, so posting allocates nothing. SGE arrays are not copied: [`Sge`] has the
 //! layout of `struct ibv_sge`, and the device's library reads them during the call.
 
+use std::iter::Take;
 use std::{mem, ptr};
 
 use rdma_sys as ffi;
@@ -27,8 +28,8 @@ impl SendChain {
         Self((0..send_wr_max).map(|_| unsafe { mem::zeroed() }).collect())
     }
 
-    /// Posts `chain` with one call. A chain that is longer than the queue is posted as far as it
-    /// fits and refused from there with `ENOMEM`.
+    /// Posts `chain` with one call; in several if it is longer than the queue was made for, as
+    /// devices round queues up and only they know when one is full.
     ///
     /// # Safety
     /// `qp` is alive and used by this thread only; the memory of the SGEs is as
@@ -40,25 +41,26 @@ impl SendChain {
         chain: impl IntoIterator<Item = SendWr<'a>>,
     ) -> Result<usize, PostError> {
         let first = self.0.as_mut_ptr();
-        let mut chain = chain.into_iter();
-        let mut len = 0;
-        for (i, wr) in chain.by_ref().take(self.0.len()).enumerate() {
-            // SAFETY: `take` keeps `i` inside the array; the next pointer may be one past its
-            // end, where it is cut off below.
-            unsafe { fill_send(&mut *first.add(i), &wr, first.add(i + 1)) };
-            len = i + 1;
-        }
-        let cut_short = len == self.0.len() && chain.next().is_some();
-        if len > 0 {
+        let room = self.0.len();
+        in_pieces(room, chain.into_iter(), |piece| {
+            let mut len = 0;
+            for (i, wr) in piece.enumerate() {
+                // SAFETY: a piece has at most `room` entries, so `i` is inside the array; the
+                // next pointer may be one past its end, where it is cut off below.
+                unsafe { fill_send(&mut *first.add(i), &wr, first.add(i + 1)) };
+                len = i + 1;
+            }
+            if len == 0 {
+                return Ok(0);
+            }
             // SAFETY: the last entry filled.
             unsafe { (*first.add(len - 1)).next = ptr::null_mut() };
             let mut bad = ptr::null_mut();
             // SAFETY: the caller vouches for the queue pair and the memory; the entries and the
             // SGE arrays they point to outlive the call, which is all it needs.
             let errno = unsafe { ffi::ibv_post_send(qp, first, &mut bad) };
-            outcome(errno, first, bad, len)?;
-        }
-        if cut_short { Err(PostError { posted: len, errno: libc::ENOMEM }) } else { Ok(len) }
+            outcome(errno, first, bad, len)
+        })
     }
 }
 
@@ -122,39 +124,58 @@ impl RecvChain {
     ) -> Result<usize, PostError> {
         let first = self.wrs.as_mut_ptr();
         let sges = self.sges.as_mut_ptr();
-        let mut chain = chain.into_iter();
-        let mut len = 0;
-        for (i, wr) in chain.by_ref().take(self.wrs.len()).enumerate() {
-            // SAFETY: `take` keeps `i` inside both arrays, which are equally long; the next
-            // pointer may be one past the end, where it is cut off below.
-            unsafe {
-                *sges.add(i) = wr.sge;
-                *first.add(i) = ffi::ibv_recv_wr {
-                    wr_id: wr.wr_id,
-                    next: first.add(i + 1),
-                    sg_list: sges.add(i).cast(),
-                    num_sge: 1,
-                };
+        let room = self.wrs.len();
+        in_pieces(room, chain.into_iter(), |piece| {
+            let mut len = 0;
+            for (i, wr) in piece.enumerate() {
+                // SAFETY: a piece has at most `room` entries, so `i` is inside both arrays; the
+                // next pointer may be one past the end, where it is cut off below.
+                unsafe {
+                    *sges.add(i) = wr.sge;
+                    *first.add(i) = ffi::ibv_recv_wr {
+                        wr_id: wr.wr_id,
+                        next: first.add(i + 1),
+                        sg_list: sges.add(i).cast(),
+                        num_sge: 1,
+                    };
+                }
+                len = i + 1;
             }
-            len = i + 1;
-        }
-        let cut_short = len == self.wrs.len() && chain.next().is_some();
-        if len > 0 {
+            if len == 0 {
+                return Ok(0);
+            }
             // SAFETY: the last entry filled.
             unsafe { (*first.add(len - 1)).next = ptr::null_mut() };
             let mut bad = ptr::null_mut();
             // SAFETY: as in `SendChain::post`.
             let errno = unsafe { ffi::ibv_post_recv(qp, first, &mut bad) };
-            outcome(errno, first, bad, len)?;
+            outcome(errno, first, bad, len)
+        })
+    }
+}
+
+/// Hands `chain` to `post` in pieces of at most `room` entries, until one is not full.
+#[inline]
+fn in_pieces<I: Iterator>(
+    room: usize,
+    mut chain: I,
+    mut post: impl FnMut(Take<&mut I>) -> Result<usize, PostError>,
+) -> Result<usize, PostError> {
+    let mut posted = 0;
+    // Ends with the chain, or when the device's queue is full.
+    loop {
+        match post(chain.by_ref().take(room)) {
+            Ok(len) if len == room => posted += len,
+            Ok(len) => return Ok(posted + len),
+            Err(error) => return Err(PostError { posted: posted + error.posted, ..error }),
         }
-        if cut_short { Err(PostError { posted: len, errno: libc::ENOMEM }) } else { Ok(len) }
     }
 }
 
 /// How many of `len` entries a post call left on the queue.
 #[inline]
-fn outcome<T>(errno: i32, first: *mut T, bad: *mut T, len: usize) -> Result<(), PostError> {
-    if errno == 0 { Ok(()) } else { Err(refused(errno, first, bad, len)) }
+fn outcome<T>(errno: i32, first: *mut T, bad: *mut T, len: usize) -> Result<usize, PostError> {
+    if errno == 0 { Ok(len) } else { Err(refused(errno, first, bad, len)) }
 }
 
 /// A library that fails without naming the entry did so after it wrote them all (rxe's doorbell

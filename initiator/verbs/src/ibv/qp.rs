@@ -49,13 +49,12 @@ impl QueuePair {
         if unsafe { ffi::rdma_create_qp(id.as_ptr(), domain.as_ptr(), &mut attr) } != 0 {
             return Err(last_error("rdma_create_qp"));
         }
-        // The device may have rounded the queues up: `attr.cap` says how long they are.
         Ok(Self {
             id: Rc::clone(id),
             // SAFETY: the id is alive and its queue pair was just made.
             qp: unsafe { (*id.as_ptr()).qp },
-            sends: SendChain::new(attr.cap.max_send_wr),
-            recvs: RecvChain::new(attr.cap.max_recv_wr),
+            sends: SendChain::new(caps.send_wr_max.max(1)),
+            recvs: RecvChain::new(caps.recv_wr_max.max(1)),
             cq: cq.clone(),
             _domain: domain.clone(),
         })
