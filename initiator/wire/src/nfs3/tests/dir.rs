@@ -151,6 +151,19 @@ fn a_name_of_256_bytes_is_refused_where_it_stands() {
 }
 
 #[test]
+fn an_entry_fits_exactly_when_the_end_of_the_list_fits_behind_it() {
+    let entry = Entry { fileid: 1, name: b"name", cookie: 2, attributes: None, handle: None };
+    let needed = entry.size() + 4;
+    for room in 4..needed + 8 {
+        let mut buffer = [0xaa; 64];
+        let mut builder = EntriesBuilder::new(&mut buffer, room).unwrap();
+        assert_eq!(builder.push(&entry), room >= needed, "room for {room} of {needed}");
+        let entries = builder.finish();
+        assert_eq!(entries.iter().count(), usize::from(room >= needed));
+    }
+}
+
+#[test]
 fn an_empty_list_is_one_word() {
     let mut buffer = [0xaa; 4];
     let entries = EntriesBuilder::new(&mut buffer, 4).unwrap().finish();
