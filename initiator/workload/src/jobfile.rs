@@ -19,6 +19,9 @@ pub use options::{Effect, OptionDoc, options};
 /// Most jobs in one file.
 pub(crate) const JOBS_MAX: usize = 1024;
 
+/// Most instances of all its jobs.
+pub(crate) const INSTANCES_MAX: u32 = 4096;
+
 /// A job file, read, checked and ready to run.
 #[derive(Clone, Debug)]
 pub struct JobFile {

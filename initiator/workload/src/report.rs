@@ -58,8 +58,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Joins results into a report. With `group_reporting` a group is one entry.
-    pub fn new(info: RunInfo, results: Vec<JobResult>) -> Report {
+    /// Joins results, in any order, into a report. With `group_reporting` a group is one entry.
+    pub fn new(info: RunInfo, mut results: Vec<JobResult>) -> Report {
+        results.sort_by_key(|result| result.index);
         let mut entries: Vec<JobResult> = Vec::new();
         for result in results {
             let joins = |entry: &&mut JobResult| {

@@ -170,7 +170,7 @@ impl<B: Backend> Runner<B> {
             ios: 0,
             bytes: 0,
             sampler: Sampler::default(),
-            result: JobResult::new(job.clone()),
+            result: JobResult::new(job.clone(), instance.index),
             progress: Arc::default(),
             job,
         })

@@ -115,7 +115,7 @@ impl Job {
             ));
         }
         let blocks = self.size.unwrap_or(0) / u64::from(bs);
-        if self.verifies_writes() && blocks > VERIFY_BLOCKS_MAX {
+        if self.rw.writes() && blocks > VERIFY_BLOCKS_MAX {
             return Err(self.error(
                 "size",
                 format!("verify remembers every block: {blocks} blocks are more than {VERIFY_BLOCKS_MAX}; use a larger bs or a smaller size"),

@@ -102,11 +102,11 @@ fn option(body: &str) -> Result<Token<'_>, String> {
     if key.is_empty() {
         return Err("'=' without an option name before it".into());
     }
+    if key.split_whitespace().next() == Some("include") {
+        return Err("'include' is not supported: put the jobs into one file".into());
+    }
     if key.split_whitespace().nth(1).is_some() {
         return Err(format!("'{body}' is neither [section] nor option=value"));
-    }
-    if key == "include" {
-        return Err("'include' is not supported: put the jobs into one file".into());
     }
     if value.is_some_and(|v| v.contains("${")) {
         return Err(format!("'{key}': environment variables are not expanded"));

@@ -2,7 +2,7 @@
 
 use super::lexer::{Line, Token, lex};
 use super::options;
-use super::{JOBS_MAX, JobFile};
+use super::{INSTANCES_MAX, JOBS_MAX, JobFile};
 use crate::error::{JobError, Place};
 use crate::job::Job;
 use std::sync::Arc;
@@ -41,6 +41,7 @@ pub(super) fn parse(bytes: &[u8], file: &str) -> Result<JobFile, JobError> {
         number(&mut job, jobs.last());
         jobs.push(job);
     }
+    check_instances(&jobs)?;
     let global_options = globals.iter().map(written).collect();
     Ok(JobFile { jobs, global_options })
 }
@@ -79,6 +80,18 @@ fn sections<'a>(lines: Vec<Line<'a>>) -> Result<(Vec<Setting<'a>>, Vec<Section<'
         }
     }
     Ok((globals, sections))
+}
+
+fn check_instances(jobs: &[Job]) -> Result<(), JobError> {
+    let mut instances = 0;
+    for job in jobs {
+        instances += job.numjobs;
+        if instances > INSTANCES_MAX {
+            let message = format!("numjobs of all jobs together is more than {INSTANCES_MAX}");
+            return Err(job.error("numjobs", message));
+        }
+    }
+    Ok(())
 }
 
 fn build(section: &Section<'_>, globals: &[Setting<'_>]) -> Result<Job, JobError> {

@@ -14,9 +14,11 @@ fn scaled(value: f64, base: f64, digits: usize) -> (String, usize) {
     if prefix == 0 {
         return (format!("{value:.0}"), 0);
     }
-    let whole = format!("{value:.0}").len();
-    let decimals = (digits - 1).saturating_sub(whole);
-    (format!("{value:.decimals$}"), prefix)
+    let text = (1..digits - 1)
+        .rev()
+        .map(|decimals| format!("{value:.decimals$}"))
+        .find(|text| text.len() <= digits);
+    (text.unwrap_or_else(|| format!("{value:.0}")), prefix)
 }
 
 /// `64.0KiB`, `4096B`.

@@ -121,7 +121,7 @@ impl<B: Backend> Runner<B> {
 
     fn failed(&mut self, index: u32, error: &IoError) -> bool {
         let what = self.describe(index);
-        self.fail(error.errno, format!("{what}: {}", error.message));
+        self.fail(error.errno, format!("{what} failed: {}", error.message));
         false
     }
 
@@ -131,13 +131,13 @@ impl<B: Backend> Runner<B> {
             Work::Write | Work::Layout => "the server wrote nothing",
             _ => "end of file: the file has become shorter than the job needs",
         };
-        self.fail(EIO, format!("{what}: {why}"));
+        self.fail(EIO, format!("{what} failed: {why}"));
         false
     }
 
     fn unexpected(&mut self, index: u32, got: &str) -> bool {
         let what = self.describe(index);
-        self.fail(EIO, format!("{what}: the answer was {got}"));
+        self.fail(EIO, format!("{what} failed: the answer was {got}"));
         false
     }
 

@@ -49,7 +49,8 @@ impl<B: Backend> Runner<B> {
         self.set_range(slot, offset, len);
         self.issued_bytes += u64::from(len);
         if work == Work::Write {
-            self.write_data(slot, Stamp { offset, generation });
+            self.stamp(slot);
+            self.seal(slot, Stamp { offset, generation });
             self.count_write(file);
         }
         Some(slot)
@@ -104,7 +105,7 @@ impl<B: Backend> Runner<B> {
     }
 
     /// Random data, once: a buffer is filled anew only after a read was put into it.
-    pub(super) fn fill(&mut self, slot: u32) {
+    fn fill(&mut self, slot: u32) {
         let slot = self.slots.get(slot);
         if let (Some(buf), false) = (&mut slot.buf, slot.filled) {
             self.data.fill(buf.as_mut());
@@ -113,21 +114,28 @@ impl<B: Backend> Runner<B> {
     }
 
     /// Makes a write's data its own: each page is stamped with where and the how-manieth.
-    fn write_data(&mut self, index: u32, stamp: Stamp) {
+    pub(super) fn stamp(&mut self, index: u32) {
         self.fill(index);
         self.writes_made += 1;
         let slot = self.slots.get(index);
         let Some(buf) = &mut slot.buf else { return };
         let block = &mut buf.as_mut()[..slot.len as usize];
         for (page, data) in block.chunks_mut(PAGE_BYTES).enumerate() {
-            let at = stamp.offset + (page * PAGE_BYTES) as u64;
+            let at = slot.offset + (page * PAGE_BYTES) as u64;
             let mark = u128::from(self.writes_made) << 64 | u128::from(at);
-            let end = data.len().min(size_of::<u128>());
+            let len = data.len().min(size_of::<u128>());
             // At the end of a page: the front of a block may be a verify header.
-            let tail = data.len() - end;
-            data[tail..].copy_from_slice(&mark.to_le_bytes()[..end]);
+            let tail = data.len() - len;
+            data[tail..].copy_from_slice(&mark.to_le_bytes()[..len]);
         }
-        self.verifier.seal(block, stamp);
+    }
+
+    fn seal(&mut self, index: u32, stamp: Stamp) {
+        let slot = self.slots.get(index);
+        if let Some(buf) = &mut slot.buf {
+            let block = &mut buf.as_mut()[..slot.len as usize];
+            self.verifier.seal(block, stamp);
+        }
     }
 
     /// Hands a slot to the backend; false when its queue is full.

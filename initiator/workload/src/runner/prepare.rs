@@ -112,7 +112,7 @@ impl<B: Backend> Runner<B> {
         let slot = self.slots.make(Work::Layout, self.cursor as u32, now_ns)?;
         self.files[self.cursor as usize].size_bytes += u64::from(len);
         self.set_range(slot, offset, len);
-        self.fill(slot);
+        self.stamp(slot);
         Some(slot)
     }
 }

@@ -54,7 +54,7 @@ impl<B: Backend> Runner<B> {
     /// The ramp is over: what was counted is forgotten, what is in flight counts.
     pub(super) fn end_ramp(&mut self, now_ns: u64) {
         let failure = self.result.failure.take();
-        self.result = JobResult::new(self.job.clone());
+        self.result = JobResult::new(self.job.clone(), self.result.index);
         self.result.failure = failure;
         self.step = Step::Run;
         self.step_started_ns = now_ns;

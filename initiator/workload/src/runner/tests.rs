@@ -48,6 +48,8 @@ fn a_read_job_lays_its_files_out_first_with_large_writes_and_commits_them() {
     let commit = backend.log.iter().position(|d| matches!(d, Did::Commit(_)));
     let read = backend.log.iter().position(|d| matches!(d, Did::Read(..)));
     assert!(commit.is_some() && commit < read);
+    let pages: BTreeSet<&[u8]> = backend.files["j.0.0"].chunks(4096).collect();
+    assert_eq!(pages.len(), 770, "no two pages alike");
     // A second run finds the files and lays nothing out.
     backend.log.clear();
     run("[j]\nrw=randread\nsize=6m\nnrfiles=2\niodepth=4\noffset=8k\n", &mut backend);
@@ -114,7 +116,13 @@ fn full_queues_refusals_dry_pools_and_short_answers_only_slow_it_down() {
 #[test]
 fn a_pool_that_stays_dry_ends_the_job_with_a_message() {
     let mut backend = Memory { pool_max: 0, ..Memory::default() };
-    let result = run("[j]\nrw=write\nsize=1m\n", &mut backend);
+    let mut job = runner("[j]\nrw=write\nsize=1m\n");
+    let mut now_ns = 0;
+    while job.turn(now_ns, &mut backend) != RunnerProgress::Finished {
+        now_ns += 10_000_000;
+        assert!(now_ns < 20_000_000_000, "it waits for ever");
+    }
+    let result = job.into_result();
     assert!(message(&result).contains("no I/O buffer"), "{}", message(&result));
 }
 
@@ -285,7 +293,7 @@ fn commits_follow_every_so_many_writes_and_the_end() {
 #[test]
 fn stop_drains_and_reports() {
     let mut backend = Memory::default();
-    let mut job = runner("[j]\nrw=randwrite\nsize=1g\niodepth=8\nverify=crc32c\n");
+    let mut job = runner("[j]\nrw=randwrite\nsize=32m\niodepth=8\nverify=crc32c\n");
     for turn in 0..500 {
         job.turn(turn * TURN_NS, &mut backend);
     }

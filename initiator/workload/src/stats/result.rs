@@ -72,6 +72,8 @@ impl DepthCounts {
 pub struct JobResult {
     /// The job.
     pub job: Arc<Job>,
+    /// [`crate::Instance::index`], of the first instance in here.
+    pub index: u32,
     /// How many instances are in here.
     pub instances: u32,
     /// Reads and writes, indexed by [`Direction`].
@@ -97,9 +99,10 @@ pub struct JobResult {
 }
 
 impl JobResult {
-    pub(crate) fn new(job: Arc<Job>) -> Self {
+    pub(crate) fn new(job: Arc<Job>, index: u32) -> Self {
         JobResult {
             job,
+            index,
             instances: 1,
             directions: Default::default(),
             sync: Latencies::default(),
