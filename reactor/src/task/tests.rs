@@ -117,6 +117,29 @@ fn a_task_that_always_wakes_itself_starves_nobody() {
 }
 
 #[test]
+fn a_task_that_was_not_woken_is_not_polled() {
+    let mut r = reactor(ReactorConfig::default());
+    let polls = Rc::new(Cell::new(0));
+    let count = Rc::clone(&polls);
+    let idle = poll_fn(move |_| {
+        count.set(count.get() + 1);
+        Poll::<()>::Pending
+    });
+    r.spawn_local(idle).unwrap();
+    let local = r.local().clone();
+    r.spawn_local(async move {
+        loop {
+            local.yield_now().await;
+        }
+    })
+    .unwrap();
+    for turn in 0..20 {
+        r.turn(Timestamp(turn));
+    }
+    assert_eq!(polls.get(), 1);
+}
+
+#[test]
 fn sleepers_wake_in_the_order_of_their_deadlines() {
     let mut r = reactor(ReactorConfig::default());
     r.turn(Timestamp(1_000_000));

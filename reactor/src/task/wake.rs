@@ -152,3 +152,34 @@ impl Wake for TaskWaker {
         self.set.insert(self.index);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A set that stayed marked after its turn could be mistaken for another thread's that was
+    /// allocated at the same address later.
+    #[test]
+    fn only_wakes_within_the_turn_take_the_unshared_path() {
+        let (outer, inner) = (WakeSet::new(8), WakeSet::new(8));
+        let shared = |set: &WakeSet| set.remote.words[0].load(Ordering::Relaxed);
+        let unshared = |set: &WakeSet| set.local.words[0].load(Ordering::Relaxed);
+        outer.insert(0);
+        {
+            let _outer = outer.enter();
+            {
+                let _inner = inner.enter();
+                outer.insert(1);
+                inner.insert(1);
+            }
+            outer.insert(2);
+        }
+        outer.insert(3);
+        inner.insert(3);
+        assert_eq!((shared(&outer), unshared(&outer)), (0b1011, 0b0100));
+        assert_eq!((shared(&inner), unshared(&inner)), (0b1000, 0b0010));
+        let mut woken = Vec::new();
+        outer.drain(|index| woken.push(index));
+        assert_eq!(woken, [0, 1, 2, 3]);
+    }
+}

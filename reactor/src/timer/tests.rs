@@ -76,6 +76,7 @@ fn a_clock_that_goes_back_changes_nothing() {
 #[derive(Clone, Debug)]
 enum Op {
     Arm(u64),
+    ArmInThePast(u64),
     Cancel(prop::sample::Index),
     Advance(u64),
 }
@@ -88,6 +89,7 @@ fn delay() -> impl Strategy<Value = u64> {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => delay().prop_map(Op::Arm),
+        1 => delay().prop_map(Op::ArmInThePast),
         2 => any::<prop::sample::Index>().prop_map(Op::Cancel),
         3 => delay().prop_map(Op::Advance),
     ]
@@ -102,14 +104,22 @@ struct Oracle {
 
 const CAPACITY: usize = 24;
 
+fn arm(wheel: &mut TimerWheel, oracle: &mut Oracle, token: u64, deadline: u64) {
+    match wheel.arm(Timestamp(deadline), token) {
+        Some(id) => drop(oracle.armed.insert((deadline.max(oracle.now), token), id)),
+        None => assert_eq!(oracle.armed.len(), CAPACITY),
+    }
+}
+
 fn step(wheel: &mut TimerWheel, oracle: &mut Oracle, token: u64, op: Op) {
     match op {
         Op::Arm(delay) => {
             let deadline = oracle.now.saturating_add(delay);
-            match wheel.arm(Timestamp(deadline), token) {
-                Some(id) => drop(oracle.armed.insert((deadline, token), id)),
-                None => assert_eq!(oracle.armed.len(), CAPACITY),
-            }
+            arm(wheel, oracle, token, deadline);
+        }
+        Op::ArmInThePast(ago) => {
+            let deadline = oracle.now.saturating_sub(ago);
+            arm(wheel, oracle, token, deadline);
         }
         Op::Cancel(which) if !oracle.armed.is_empty() => {
             let key = *which.get(&oracle.armed.keys().collect::<Vec<_>>()).to_owned();
