@@ -7,6 +7,12 @@
 //! card would quietly send whatever a reused buffer holds, this one also keeps a checksum and
 //! records a [`Violation`].
 //!
+//! Where cards differ it takes the side that finds more mistakes: a region's two keys differ, SGE
+//! arrays and slots are exact, queue pair numbers and keys do not come again, and completions of a
+//! queue pair that is gone stay in the queue, as on rxe. One thing is kinder than a card: an end
+//! whose queue pair fails tells its peer `Disconnected` there and then, where a connection manager
+//! would wait for its [`disconnect`](crate::Connection::disconnect).
+//!
 //! Threading: a [`SoftFabric`] is shared; every connection pair ([`link`]) has one lock, every
 //! completion queue another. Whoever posts carries the message to the peer's memory and completion
 //! queue there and then; whoever polls moves what waits for time to pass. So two reactors may run

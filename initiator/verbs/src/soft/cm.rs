@@ -71,9 +71,10 @@ impl Directory {
         local: Option<SocketAddr>,
     ) -> Arc<Link> {
         self.links.retain(|link| link.strong_count() > 0);
-        let port = self.take_port();
-        let ip = local.map_or(remote.ip(), |local| local.ip());
-        let local = SocketAddr::new(ip, local.map_or(0, |local| local.port()).max(port));
+        let mut local = local.unwrap_or(SocketAddr::new(remote.ip(), 0));
+        if local.port() == 0 {
+            local.set_port(self.take_port());
+        }
         let link = Arc::new(Link::new(fabric, &self.default_plan, local, remote));
         self.links.push(Arc::downgrade(&link));
         link

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::clock::NEVER;
 use super::cm::{self, REP_PRIVATE_DATA, REQ_PRIVATE_DATA};
 use super::faults::{ConnectFault, strikes};
-use super::link::{ACTIVE, Link, PASSIVE, Params, Phase, Qp, QpState, lock};
+use super::link::{ACTIVE, Link, PASSIVE, Params, Phase, Qp, QpState, Side, lock};
 use super::{Fabric, QP_WR_MAX, SGE_MAX, SoftCq, SoftDomain};
 use crate::{
     CmEvent, ConnectParams, Connection, DeviceInfo, Error, PostError, QueuePairCaps, RecvWr, SendWr,
@@ -198,25 +198,19 @@ impl Connection for SoftConnection {
     {
         let s = self.side;
         self.link.with(|state| {
-            let side = &mut state.sides[s];
-            let allowed = matches!(side.state, QpState::Rts | QpState::Error);
-            let Some(qp) = side.qp.as_mut().filter(|_| allowed) else {
+            let Side { qp: Some(qp), plan, state, .. } = &mut state.sides[s] else {
                 return refused(0, libc::EINVAL);
             };
-            let mut posted = 0;
-            let mut result = Ok(());
-            for wr in chain {
-                let fault = strikes(&mut side.plan.fail_post);
-                result = fault.map_or_else(|| qp.sq.push(&wr, &qp.reclaimed), Err);
-                if result.is_err() {
-                    break;
-                }
-                posted += 1;
+            if !matches!(state, QpState::Rts | QpState::Error) {
+                return refused(0, libc::EINVAL);
             }
-            if side.state == QpState::Error {
+            let result = post_all(chain, |wr| {
+                strikes(&mut plan.fail_post).map_or_else(|| qp.sq.push(&wr, &qp.reclaimed), Err)
+            });
+            if *state == QpState::Error {
                 qp.flush();
             }
-            result.map_or_else(|errno| refused(posted, errno), |()| Ok(posted))
+            result
         })
     }
 
@@ -226,21 +220,16 @@ impl Connection for SoftConnection {
     {
         let s = self.side;
         let mut state = self.link.lock();
-        let side = &mut state.sides[s];
-        let Some(qp) = side.qp.as_mut() else { return refused(0, libc::EINVAL) };
-        let mut posted = 0;
-        let mut result = Ok(());
-        for wr in chain {
-            result = qp.rq.push(wr, &qp.reclaimed);
-            if result.is_err() {
-                break;
-            }
-            posted += 1;
-        }
-        if side.state == QpState::Error {
+        let Side { qp: Some(qp), plan, state, .. } = &mut state.sides[s] else {
+            return refused(0, libc::EINVAL);
+        };
+        let result = post_all(chain, |wr| {
+            strikes(&mut plan.fail_recv_post).map_or_else(|| qp.rq.push(wr, &qp.reclaimed), Err)
+        });
+        if *state == QpState::Error {
             qp.flush();
         }
-        result.map_or_else(|errno| refused(posted, errno), |()| Ok(posted))
+        result
     }
 
     fn qp_num(&self) -> u32 {
@@ -275,6 +264,21 @@ impl std::fmt::Debug for SoftConnection {
             .field("qp_num", &self.qp_num)
             .finish_non_exhaustive()
     }
+}
+
+/// Pushes until one is refused.
+fn post_all<W>(
+    chain: impl IntoIterator<Item = W>,
+    mut push: impl FnMut(W) -> Result<(), i32>,
+) -> Result<usize, PostError> {
+    let mut posted = 0;
+    for wr in chain {
+        if let Err(errno) = push(wr) {
+            return refused(posted, errno);
+        }
+        posted += 1;
+    }
+    Ok(posted)
 }
 
 fn refused(posted: usize, errno: i32) -> Result<usize, PostError> {

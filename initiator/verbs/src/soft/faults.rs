@@ -28,6 +28,7 @@ pub struct FaultPlan {
     pub(super) rnr: u32,
     pub(super) silent: bool,
     pub(super) fail_post: Option<(u64, i32)>,
+    pub(super) fail_recv_post: Option<(u64, i32)>,
     pub(super) fail_wr: Option<(u64, WcStatus)>,
     pub(super) sever_after: Option<u64>,
     pub(super) retransmit_timeout_ns: u64,
@@ -46,6 +47,7 @@ impl Default for FaultPlan {
             rnr: 0,
             silent: false,
             fail_post: None,
+            fail_recv_post: None,
             fail_wr: None,
             sever_after: None,
             retransmit_timeout_ns: RETRANSMIT_TIMEOUT_NS,
@@ -113,6 +115,12 @@ impl FaultPlan {
         self
     }
 
+    /// The same for Receives posted by the queue pair.
+    pub fn fail_recv_post(mut self, nth: u64, errno: i32) -> Self {
+        self.fail_recv_post = Some((nth.max(1), errno));
+        self
+    }
+
     /// The `nth` Send work request from now (1 is the next) fails with `status` when its turn
     /// comes, and takes the queue pair to the error state.
     pub fn fail_wr(mut self, nth: u64, status: WcStatus) -> Self {
@@ -120,8 +128,9 @@ impl FaultPlan {
         self
     }
 
-    /// After `count` more Sends have arrived the link is cut: both ends see `Disconnected`, and
-    /// nothing gets through any more. 0 cuts before the next one.
+    /// When `count` more Sends have arrived the link is cut: both ends see `Disconnected`, and
+    /// nothing gets through any more, not even the acknowledgement of the last. 0 cuts when the
+    /// next one would arrive.
     pub fn disconnect_after(mut self, count: u64) -> Self {
         self.sever_after = Some(count);
         self
@@ -192,7 +201,7 @@ impl Faults {
         Self { fabric }
     }
 
-    /// Replaces the plan. [`FaultPlan::new`] mends everything, except a link already cut.
+    /// Replaces the plan. A queue pair that no longer exists has no faults. [`FaultPlan::new`] mends everything, except a link already cut.
     pub fn set(&self, scope: impl Into<Scope>, plan: FaultPlan) {
         self.change(scope, |old| *old = plan.clone());
     }

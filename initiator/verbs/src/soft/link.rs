@@ -411,8 +411,7 @@ impl Qp {
     /// The checksum of what an entry sends. `None` for a Read, which sends nothing, and when a
     /// key is no longer good.
     pub(super) fn sum(&self, pos: u64, keys: &KeyTable) -> Option<u64> {
-        let reads = matches!(self.sq.get(pos).op, crate::Op::RdmaRead { .. });
-        if reads || !self.allows_local(pos, keys) {
+        if self.sq.get(pos).is_read() || !self.allows_local(pos, keys) {
             return None;
         }
         // SAFETY: the key table is held and allows these ranges; the posted entry lends them.
@@ -421,7 +420,7 @@ impl Qp {
 
     /// Whether the local keys of an entry are good for what it does.
     pub(super) fn allows_local(&self, pos: u64, keys: &KeyTable) -> bool {
-        let write = matches!(self.sq.get(pos).op, crate::Op::RdmaRead { .. });
+        let write = self.sq.get(pos).is_read();
         self.sq.sges(pos).iter().all(|sge| keys.allows_local(self.domain, sge, write))
     }
 }

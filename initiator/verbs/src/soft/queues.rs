@@ -64,6 +64,12 @@ const BLANK: Wqe = Wqe {
     failure: None,
 };
 
+impl Wqe {
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.op, Op::RdmaRead { .. })
+    }
+}
+
 impl SendQueue {
     pub(super) fn new(capacity: u32, sge_max: u32) -> Self {
         let slots = capacity.next_power_of_two() as usize;

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 
 use super::clock::NEVER;
 use super::faults::strikes;
-use super::link::{LinkState, Qp, QpState, Turn};
+use super::link::{LinkState, Qp, QpState, Side, Turn};
 use super::responder::Outcome;
 use super::{Noticed, Violation};
-use crate::{Op, WcStatus};
+use crate::WcStatus;
 
 /// `IBV_WC_LOC_QP_OP_ERR`: the queue pair was not made for this request.
 const LOCAL_QP_OPERATION: WcStatus = WcStatus::Other(2);
@@ -34,41 +34,20 @@ impl LinkState {
     fn transmit(&mut self, s: usize, turn: &mut Turn<'_>) -> bool {
         let depth = self.read_depth(s);
         let cut_off = self.cut_off(s);
-        let side = &mut self.sides[s];
-        let Some(qp) = &mut side.qp else { return false };
+        let Side { qp: Some(qp), plan, .. } = &mut self.sides[s] else { return false };
         let before = qp.sq.sent;
-        while qp.sq.sent < qp.sq.posted {
+        while qp.may_transmit(depth) {
             let pos = qp.sq.sent;
-            if pos > qp.sq.acked && qp.sq.get(pos - 1).failure.is_some() {
-                break;
-            }
-            let (fence, op) = (qp.sq.get(pos).fence, qp.sq.get(pos).op);
-            let reads = matches!(op, Op::RdmaRead { .. });
-            let waits = (fence && qp.reads_in_flight > 0)
-                || (reads && depth > 0 && qp.reads_in_flight >= depth);
-            if waits {
-                break;
-            }
             qp.sq.sent += 1;
-            let failure = if let Some(status) = strikes(&mut side.plan.fail_wr) {
-                Some(status)
-            } else if reads && depth == 0 {
-                Some(LOCAL_QP_OPERATION)
-            } else if !qp.allows_local(pos, &turn.keys) {
-                Some(WcStatus::LocalProtection)
-            } else {
-                None
-            };
+            let scripted = strikes(&mut plan.fail_wr);
+            let failure = scripted.or_else(|| qp.local_failure(pos, depth, turn));
             if failure.is_some() {
                 qp.sq.get_mut(pos).failure = failure;
                 break;
             }
-            qp.reads_in_flight += u32::from(reads);
-            let arrive_at = if cut_off || spend(&mut side.plan.drop_messages) {
-                NEVER
-            } else {
-                qp.arrival(side.plan.message_delay_ns, turn)
-            };
+            qp.reads_in_flight += u32::from(qp.sq.get(pos).is_read());
+            let lost = cut_off || spend(&mut plan.drop_messages);
+            let arrive_at = if lost { NEVER } else { qp.arrival(plan.message_delay_ns, turn) };
             qp.sq.get_mut(pos).arrive_at = arrive_at;
             if arrive_at != 0 {
                 qp.remember_sum(pos, turn);
@@ -127,7 +106,7 @@ impl LinkState {
         let side = &mut self.sides[s];
         let Some(qp) = &mut side.qp else { return NEVER };
         let wqe = qp.sq.get_mut(pos);
-        let is_ack = !matches!(wqe.op, Op::RdmaRead { .. });
+        let is_ack = !wqe.is_read();
         wqe.ack_held = is_ack && side.plan.hold_acks && !silent;
         let lost = silent || wqe.ack_held || (is_ack && spend(&mut side.plan.drop_acks));
         let ack_at = if lost { NEVER } else { turn.after(arrived_at, side.plan.ack_delay_ns) };
@@ -259,11 +238,32 @@ impl LinkState {
 }
 
 impl Qp {
+    /// Whether the next entry may leave: nothing failed before it, and no Read stands in its way.
+    fn may_transmit(&self, depth: u32) -> bool {
+        let pos = self.sq.sent;
+        let after_failure = pos > self.sq.acked && self.sq.get(pos - 1).failure.is_some();
+        if pos == self.sq.posted || after_failure {
+            return false;
+        }
+        let wqe = self.sq.get(pos);
+        let fenced = wqe.fence && self.reads_in_flight > 0;
+        let crowded = wqe.is_read() && depth > 0 && self.reads_in_flight >= depth;
+        !fenced && !crowded
+    }
+
+    /// What the own card finds wrong with an entry before anything leaves.
+    fn local_failure(&self, pos: u64, depth: u32, turn: &Turn<'_>) -> Option<WcStatus> {
+        if self.sq.get(pos).is_read() && depth == 0 {
+            return Some(LOCAL_QP_OPERATION);
+        }
+        (!self.allows_local(pos, &turn.keys)).then_some(WcStatus::LocalProtection)
+    }
+
     /// Success for the oldest entry.
     pub(super) fn complete_next(&mut self, turn: &Turn<'_>) {
         let pos = self.sq.acked;
         let wqe = self.sq.get(pos);
-        let (signaled, reads) = (wqe.signaled, matches!(wqe.op, Op::RdmaRead { .. }));
+        let (signaled, reads) = (wqe.signaled, wqe.is_read());
         self.check_sum(pos, Noticed::AtCompletion, turn);
         self.reads_in_flight -= u32::from(reads);
         if signaled {

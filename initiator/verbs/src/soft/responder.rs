@@ -72,13 +72,23 @@ impl LinkState {
             // posted Receive lend them; `len` fits the Receive.
             unsafe { memory::gather(from.sq.sges(pos), recv.sge.addr) };
             to.complete_recv(WcStatus::Success, len, invalidate);
-            if let Some(left) = &mut sender.plan.sever_after {
-                *left -= 1;
+            if sender.plan.sever_after.is_some() {
+                self.count_towards_cut(s);
             }
             return Outcome::Done;
         };
         to.complete_recv(here, 0, None);
         self.refuse_request(s, there)
+    }
+
+    /// The message before the cut arrived; its acknowledgement will not.
+    fn count_towards_cut(&mut self, s: usize) {
+        let left = self.sides[s].plan.sever_after.take().map_or(0, |left| left - 1);
+        if left == 0 {
+            self.sever();
+        } else {
+            self.sides[s].plan.sever_after = Some(left);
+        }
     }
 
     /// RDMA Write and Read: no work request of the receiver takes part.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use verbs::soft::{FaultPlan, Scope};
 use verbs::{Access, CmEvent, Connection, Listener, Provider, WcStatus};
 
-use crate::ends::{End, Options, incoming, listen, resolved, send, unsignaled};
+use crate::ends::{End, Options, incoming, listen, recv, resolved, send, unsignaled};
 use crate::{HOME, Talk, drain, fine, on_virtual_time};
 
 const FLUSHED: WcStatus = WcStatus::Flushed;
@@ -128,6 +128,19 @@ fn a_failing_post_keeps_what_came_before_it() {
 }
 
 #[test]
+fn a_failing_receive_post_keeps_what_came_before_it() {
+    let fabric = on_virtual_time();
+    let mut talk = Talk::new(&fabric);
+    let peer = talk.pair.passive.connection.qp_num();
+    fabric.faults().amend(peer, |plan| plan.fail_recv_post(2, libc::EIO));
+    let chain = [recv(0, talk.to.sge(0, 64)), recv(1, talk.to.sge(64, 64))];
+    let refused = talk.pair.passive.post_recv(&chain).unwrap_err();
+    assert_eq!((refused.posted, refused.errno), (1, libc::EIO));
+    talk.say(0..1);
+    assert_eq!(talk.heard(), fine(0..1));
+}
+
+#[test]
 fn a_failing_request_takes_the_queue_pair_along() {
     let fabric = on_virtual_time();
     let mut talk = Talk::new(&fabric);
@@ -161,14 +174,23 @@ fn a_cut_link_tells_both_ends_after_so_many_messages() {
     let mut talk = Talk::new(&fabric);
     fabric.faults().amend(talk.qp, |plan| plan.disconnect_after(2));
     talk.listen(4);
-    talk.say(0..4);
-    assert_eq!(talk.said(), fine(0..2));
+    talk.say(0..2);
+    assert_eq!(talk.said(), fine(0..1), "the second arrived, its acknowledgement did not");
     assert_eq!(talk.heard(), fine(0..2));
     assert_eq!(talk.pair.active.connection.poll_event(), Some(CmEvent::Disconnected));
     assert_eq!(talk.pair.passive.connection.poll_event(), Some(CmEvent::Disconnected));
+    talk.say(2..3);
+    assert_eq!((talk.said(), talk.heard()), (vec![], vec![]));
     talk.pair.active.connection.disconnect();
-    assert_eq!(talk.said(), [(2, FLUSHED), (3, FLUSHED)]);
+    assert_eq!(talk.said(), [(1, FLUSHED), (2, FLUSHED)]);
     assert_eq!(talk.pair.active.connection.poll_event(), None, "told once");
+
+    let mut talk = Talk::new(&fabric);
+    fabric.faults().amend(talk.qp, |plan| plan.disconnect_after(0));
+    talk.listen(1);
+    talk.say(0..1);
+    assert_eq!((talk.said(), talk.heard()), (vec![], vec![]));
+    assert_eq!(talk.pair.passive.connection.poll_event(), Some(CmEvent::Disconnected));
 }
 
 #[test]
