@@ -164,6 +164,12 @@ impl<P: Provider> Client<P> {
         self.endpoint.credits_granted(self.get(mount)?.connection)
     }
 
+    /// The local queue pair number, for logs and for faults that are aimed at it.
+    #[must_use]
+    pub fn qp_num(&self, mount: MountId) -> Option<u32> {
+        self.endpoint.qp_num(self.get(mount)?.connection)
+    }
+
     /// Begins to unmount: the connection is closed, and what is in flight comes back with an
     /// error.
     pub fn unmount(&mut self, mount: MountId, now: Timestamp) {

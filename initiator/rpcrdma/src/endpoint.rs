@@ -361,6 +361,12 @@ impl<P: Provider> Endpoint<P> {
         Some(self.get(id)?.credits.granted())
     }
 
+    /// The local queue pair number, for logs and for faults that are aimed at it.
+    #[must_use]
+    pub fn qp_num(&self, id: ConnectionId) -> Option<u32> {
+        Some(self.get(id)?.link.as_ref()?.qp_num())
+    }
+
     /// Connections that are not closed.
     #[must_use]
     pub fn connections(&self) -> usize {

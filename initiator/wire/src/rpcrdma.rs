@@ -171,10 +171,7 @@ impl<'a> Header<'a> {
         let malformed = malformed(xid);
         let version = r.u32().map_err(malformed)?;
         if version != VERSION {
-            return Err(HeaderError::Version {
-                xid,
-                found: version,
-            });
+            return Err(HeaderError::Version { xid, found: version });
         }
         let credits = r.u32().map_err(malformed)?;
         let empty = Self {
@@ -188,12 +185,9 @@ impl<'a> Header<'a> {
         };
         match r.u32().map_err(malformed)? {
             procedure::MSG => empty.lists(&mut r).map_err(malformed),
-            procedure::NOMSG => Self {
-                kind: Kind::NoMsg,
-                ..empty
+            procedure::NOMSG => {
+                Self { kind: Kind::NoMsg, ..empty }.lists(&mut r).map_err(malformed)
             }
-            .lists(&mut r)
-            .map_err(malformed),
             procedure::ERROR => empty.error(&mut r).map_err(malformed),
             found => Err(HeaderError::Procedure { xid, found }),
         }
@@ -203,34 +197,17 @@ impl<'a> Header<'a> {
     fn lists(self, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let reads = ReadList::take(r)?;
         let writes = WriteList::take(r)?;
-        let reply = if r.bool()? {
-            Some(Chunk::take(r)?)
-        } else {
-            None
-        };
-        Ok(Self {
-            reads,
-            writes,
-            reply,
-            len: r.position(),
-            ..self
-        })
+        let reply = if r.bool()? { Some(Chunk::take(r)?) } else { None };
+        Ok(Self { reads, writes, reply, len: r.position(), ..self })
     }
 
     fn error(self, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let body = match r.u32()? {
-            error_code::VERS => ErrorBody::Version {
-                low: r.u32()?,
-                high: r.u32()?,
-            },
+            error_code::VERS => ErrorBody::Version { low: r.u32()?, high: r.u32()? },
             error_code::CHUNK => ErrorBody::Chunk,
             code => ErrorBody::Unknown(code),
         };
-        Ok(Self {
-            kind: Kind::Error(body),
-            len: r.position(),
-            ..self
-        })
+        Ok(Self { kind: Kind::Error(body), len: r.position(), ..self })
     }
 }
 
@@ -256,19 +233,12 @@ impl<'a> ReadList<'a> {
             count += 1;
             if count > READ_SEGMENTS_MAX {
                 let (what, max) = ("Read list", READ_SEGMENTS_MAX);
-                return Err(DecodeError::TooLong {
-                    what,
-                    offset,
-                    found: count,
-                    max,
-                });
+                return Err(DecodeError::TooLong { what, offset, found: count, max });
             }
             r.take(READ_SEGMENT_LEN - 4)?;
         }
         let mut entries = start;
-        Ok(Self {
-            entries: entries.take(count as usize * Self::STRIDE)?,
-        })
+        Ok(Self { entries: entries.take(count as usize * Self::STRIDE)? })
     }
 
     /// No entries.
@@ -286,10 +256,9 @@ impl<'a> ReadList<'a> {
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = ReadSegment> + use<'a> {
         let (entries, _) = self.entries.as_chunks::<{ READ_SEGMENT_LEN }>();
-        entries.iter().map(|entry| ReadSegment {
-            position: word(&entry[4..]),
-            segment: segment(&entry[8..]),
-        })
+        entries
+            .iter()
+            .map(|entry| ReadSegment { position: word(&entry[4..]), segment: segment(&entry[8..]) })
     }
 }
 
@@ -301,10 +270,7 @@ pub struct WriteList<'a> {
 }
 
 impl<'a> WriteList<'a> {
-    const EMPTY: Self = Self {
-        chunks: Reader::EMPTY,
-        count: 0,
-    };
+    const EMPTY: Self = Self { chunks: Reader::EMPTY, count: 0 };
 
     fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let chunks = *r;
@@ -317,19 +283,11 @@ impl<'a> WriteList<'a> {
             count += 1;
             if count > WRITE_CHUNKS_MAX {
                 let (what, max) = ("Write list", WRITE_CHUNKS_MAX);
-                return Err(DecodeError::TooLong {
-                    what,
-                    offset,
-                    found: count,
-                    max,
-                });
+                return Err(DecodeError::TooLong { what, offset, found: count, max });
             }
             Chunk::take(r)?;
         }
-        Ok(Self {
-            chunks,
-            count: count as usize,
-        })
+        Ok(Self { chunks, count: count as usize })
     }
 
     /// No chunks.
@@ -366,16 +324,9 @@ impl<'a> Chunk<'a> {
         let found = r.u32()?;
         if found > SEGMENTS_MAX {
             let (what, max) = ("chunk", SEGMENTS_MAX);
-            return Err(DecodeError::TooLong {
-                what,
-                offset,
-                found,
-                max,
-            });
+            return Err(DecodeError::TooLong { what, offset, found, max });
         }
-        Ok(Self {
-            segments: r.take(found as usize * SEGMENT_LEN)?,
-        })
+        Ok(Self { segments: r.take(found as usize * SEGMENT_LEN)? })
     }
 
     /// Segments.
@@ -398,20 +349,12 @@ impl<'a> Chunk<'a> {
 }
 
 fn word(bytes: &[u8]) -> u32 {
-    bytes
-        .first_chunk()
-        .map_or(0, |bytes| u32::from_be_bytes(*bytes))
+    bytes.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
 fn segment(bytes: &[u8]) -> Segment {
-    let offset = bytes[8..]
-        .first_chunk()
-        .map_or(0, |bytes| u64::from_be_bytes(*bytes));
-    Segment {
-        handle: word(bytes),
-        length: word(&bytes[4..]),
-        offset,
-    }
+    let offset = bytes[8..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    Segment { handle: word(bytes), length: word(&bytes[4..]), offset }
 }
 
 #[cfg(test)]

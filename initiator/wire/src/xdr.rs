@@ -83,10 +83,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of nothing.
-    pub(crate) const EMPTY: Self = Self {
-        bytes: &[],
-        position: 0,
-    };
+    pub(crate) const EMPTY: Self = Self { bytes: &[], position: 0 };
 
     /// Starts at the first byte.
     #[must_use]
@@ -110,11 +107,7 @@ impl<'a> Reader<'a> {
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let left = self.remaining();
         if count > left {
-            return Err(DecodeError::Short {
-                offset: self.position,
-                needed: count,
-                left,
-            });
+            return Err(DecodeError::Short { offset: self.position, needed: count, left });
         }
         let taken = &self.bytes[self.position..self.position + count];
         self.position += count;
@@ -123,11 +116,7 @@ impl<'a> Reader<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (offset, left) = (self.position, self.remaining());
-        let short = DecodeError::Short {
-            offset,
-            needed: N,
-            left,
-        };
+        let short = DecodeError::Short { offset, needed: N, left };
         let taken = *self.bytes[offset..].first_chunk().ok_or(short)?;
         self.position += N;
         Ok(taken)
@@ -156,11 +145,7 @@ impl<'a> Reader<'a> {
         match self.u32()? {
             0 => Ok(false),
             1 => Ok(true),
-            found => Err(DecodeError::Value {
-                what: "bool",
-                offset,
-                found,
-            }),
+            found => Err(DecodeError::Value { what: "bool", offset, found }),
         }
     }
 
@@ -170,12 +155,7 @@ impl<'a> Reader<'a> {
         let offset = self.position;
         let found = self.u32()?;
         if found > max {
-            return Err(DecodeError::TooLong {
-                what: "opaque",
-                offset,
-                found,
-                max,
-            });
+            return Err(DecodeError::TooLong { what: "opaque", offset, found, max });
         }
         self.opaque_fixed(found as usize)
     }
@@ -185,11 +165,7 @@ impl<'a> Reader<'a> {
         let (offset, left) = (self.position, self.remaining());
         let padded = len.saturating_add(pad(len));
         if padded > left {
-            return Err(DecodeError::Short {
-                offset,
-                needed: padded,
-                left,
-            });
+            return Err(DecodeError::Short { offset, needed: padded, left });
         }
         self.position += padded;
         Ok(&self.bytes[offset..offset + len])
@@ -207,21 +183,14 @@ impl<'a> Reader<'a> {
 
     /// Optional-data (RFC 4506 §4.19) of one value.
     pub fn option<T: Decode<'a>>(&mut self) -> Result<Option<T>, DecodeError> {
-        if self.bool()? {
-            T::decode(self).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.bool()? { T::decode(self).map(Some) } else { Ok(None) }
     }
 
     /// Ends reading: nothing may be left.
     pub fn finish(self) -> Result<(), DecodeError> {
         match self.remaining() {
             0 => Ok(()),
-            left => Err(DecodeError::Trailing {
-                offset: self.position,
-                left,
-            }),
+            left => Err(DecodeError::Trailing { offset: self.position, left }),
         }
     }
 }
@@ -298,10 +267,7 @@ impl<'a> Writer<'a> {
 
     /// Variable-length opaque, padded with zeros.
     pub fn opaque(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let too_long = Full {
-            needed: usize::MAX,
-            room: self.bytes.len(),
-        };
+        let too_long = Full { needed: usize::MAX, room: self.bytes.len() };
         self.u32(u32::try_from(bytes.len()).map_err(|_| too_long)?)?;
         self.opaque_fixed(bytes)
     }

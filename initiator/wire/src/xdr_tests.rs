@@ -5,39 +5,21 @@ use proptest::prelude::*;
 fn a_negative_length_is_a_huge_one_and_refused() {
     let bytes = (-1i32).to_be_bytes();
     let error = Reader::new(&bytes).opaque(64).unwrap_err();
-    assert_eq!(
-        error,
-        DecodeError::TooLong {
-            what: "opaque",
-            offset: 0,
-            found: u32::MAX,
-            max: 64
-        }
-    );
-    assert!(matches!(
-        Reader::new(&bytes).opaque(u32::MAX),
-        Err(DecodeError::Short { .. })
-    ));
+    assert_eq!(error, DecodeError::TooLong { what: "opaque", offset: 0, found: u32::MAX, max: 64 });
+    assert!(matches!(Reader::new(&bytes).opaque(u32::MAX), Err(DecodeError::Short { .. })));
 }
 
 #[test]
 fn a_missing_pad_is_a_missing_byte() {
     let bytes = [0, 0, 0, 1, b'x', 0, 0];
-    assert!(matches!(
-        Reader::new(&bytes).opaque(8),
-        Err(DecodeError::Short { needed: 4, .. })
-    ));
+    assert!(matches!(Reader::new(&bytes).opaque(8), Err(DecodeError::Short { needed: 4, .. })));
 }
 
 #[test]
 fn a_bool_is_zero_or_one() {
     assert!(matches!(
         Reader::new(&[0, 0, 0, 2]).bool(),
-        Err(DecodeError::Value {
-            what: "bool",
-            found: 2,
-            offset: 0
-        })
+        Err(DecodeError::Value { what: "bool", found: 2, offset: 0 })
     ));
 }
 
@@ -45,10 +27,7 @@ fn a_bool_is_zero_or_one() {
 fn trailing_bytes_are_named() {
     let mut r = Reader::new(&[0, 0, 0, 1, 9]);
     r.u32().unwrap();
-    assert_eq!(
-        r.finish(),
-        Err(DecodeError::Trailing { offset: 4, left: 1 })
-    );
+    assert_eq!(r.finish(), Err(DecodeError::Trailing { offset: 4, left: 1 }));
 }
 
 #[test]

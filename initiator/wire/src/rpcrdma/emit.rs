@@ -40,11 +40,7 @@ impl Emit<'_> {
         let chunk = |segments: &[Segment]| 4 + segments.len() * SEGMENT_LEN;
         HEADER_MIN
             + self.reads.len() * READ_SEGMENT_LEN
-            + self
-                .write_chunks
-                .iter()
-                .map(|segments| 4 + chunk(segments))
-                .sum::<usize>()
+            + self.write_chunks.iter().map(|segments| 4 + chunk(segments)).sum::<usize>()
             + self.reply_chunk.map_or(0, chunk)
     }
 
@@ -110,13 +106,8 @@ fn fixed(xid: u32, credits: u32, kind: u32, out: &mut [u8]) -> Result<Writer<'_>
 
 fn put_chunk(w: &mut Writer<'_>, segments: &[Segment]) -> Result<(), Full> {
     let count = u32::try_from(segments.len());
-    w.u32(count.map_err(|_| Full {
-        needed: usize::MAX,
-        room: w.room(),
-    })?)?;
-    segments
-        .iter()
-        .try_for_each(|&segment| put_segment(w, segment))
+    w.u32(count.map_err(|_| Full { needed: usize::MAX, room: w.room() })?)?;
+    segments.iter().try_for_each(|&segment| put_segment(w, segment))
 }
 
 fn put_segment(w: &mut Writer<'_>, segment: Segment) -> Result<(), Full> {

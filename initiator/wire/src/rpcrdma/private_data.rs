@@ -28,11 +28,7 @@ impl PrivateData {
         let mut out = [0; LEN];
         out[..4].copy_from_slice(&MAGIC.to_be_bytes());
         out[4] = VERSION;
-        out[5] = if self.remote_invalidation {
-            FLAG_REMOTE_INVALIDATION
-        } else {
-            0
-        };
+        out[5] = if self.remote_invalidation { FLAG_REMOTE_INVALIDATION } else { 0 };
         out[6] = encode_size(self.send_size);
         out[7] = encode_size(self.receive_size);
         out
@@ -68,21 +64,14 @@ mod tests {
 
     #[test]
     fn four_kibibytes_both_ways_as_on_the_wire() {
-        let data = PrivateData {
-            send_size: 4096,
-            receive_size: 4096,
-            remote_invalidation: false,
-        };
+        let data = PrivateData { send_size: 4096, receive_size: 4096, remote_invalidation: false };
         assert_eq!(data.emit(), [0xf6, 0xab, 0x0e, 0x18, 1, 0, 3, 3]);
     }
 
     #[test]
     fn padding_behind_the_message_is_ignored() {
-        let data = PrivateData {
-            send_size: 1024,
-            receive_size: 262_144,
-            remote_invalidation: true,
-        };
+        let data =
+            PrivateData { send_size: 1024, receive_size: 262_144, remote_invalidation: true };
         let mut padded = data.emit().to_vec();
         padded.resize(196, 0);
         assert_eq!(PrivateData::parse(&padded), Some(data));
@@ -92,12 +81,8 @@ mod tests {
     fn absent_foreign_or_newer_private_data_is_none() {
         assert_eq!(PrivateData::parse(&[]), None);
         assert_eq!(PrivateData::parse(&[0; 196]), None);
-        let mut newer = PrivateData {
-            send_size: 4096,
-            receive_size: 4096,
-            remote_invalidation: false,
-        }
-        .emit();
+        let mut newer =
+            PrivateData { send_size: 4096, receive_size: 4096, remote_invalidation: false }.emit();
         newer[4] = 2;
         assert_eq!(PrivateData::parse(&newer), None);
     }

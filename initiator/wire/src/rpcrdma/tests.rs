@@ -20,27 +20,17 @@ fn the_smallest_message_is_28_bytes() {
     assert_eq!(header.emit(&mut out), Ok(HEADER_MIN));
     assert_eq!(header.len(), HEADER_MIN);
     assert_eq!(out[..28], words(&[7, 1, 64, 0, 0, 0, 0]));
-    assert!(
-        out[28..].iter().all(|&byte| byte == 0xaa),
-        "nothing is written behind the header"
-    );
+    assert!(out[28..].iter().all(|&byte| byte == 0xaa), "nothing is written behind the header");
 }
 
 #[test]
 fn each_kind_of_chunk_lies_where_the_rfc_puts_it() {
-    let at = |handle| Segment {
-        handle,
-        length: 4096,
-        offset: 0x1_0000_0002,
-    };
+    let at = |handle| Segment { handle, length: 4096, offset: 0x1_0000_0002 };
     let header = Emit {
         xid: 9,
         credits: 1,
         kind: EmitKind::NoMsg,
-        reads: &[ReadSegment {
-            position: 132,
-            segment: at(0x11),
-        }],
+        reads: &[ReadSegment { position: 132, segment: at(0x11) }],
         write_chunks: &[&[at(0x22), at(0x23)]],
         reply_chunk: Some(&[at(0x33)]),
     };
@@ -54,16 +44,9 @@ fn each_kind_of_chunk_lies_where_the_rfc_puts_it() {
     ]);
     assert_eq!(out[..len], expected);
     let parsed = Header::parse(&out).unwrap();
-    assert_eq!(
-        (parsed.xid, parsed.credits, parsed.kind, parsed.len),
-        (9, 1, Kind::NoMsg, len)
-    );
+    assert_eq!((parsed.xid, parsed.credits, parsed.kind, parsed.len), (9, 1, Kind::NoMsg, len));
     assert_eq!(parsed.reads.iter().collect::<Vec<_>>(), header.reads);
-    let chunks: Vec<Vec<_>> = parsed
-        .writes
-        .iter()
-        .map(|chunk| chunk.iter().collect())
-        .collect();
+    let chunks: Vec<Vec<_>> = parsed.writes.iter().map(|chunk| chunk.iter().collect()).collect();
     assert_eq!(chunks, [vec![at(0x22), at(0x23)]]);
     assert_eq!(parsed.reply.unwrap().total_length(), 4096);
 }
@@ -74,22 +57,12 @@ fn both_error_reports_are_accepted_at_their_own_length() {
     let chunk = words(&[5, 1, 2, 4, 2]);
     assert_eq!((version.len(), chunk.len()), (28, 20));
     let kind = |bytes: &[u8]| Header::parse(bytes).unwrap().kind;
-    assert_eq!(
-        kind(&version),
-        Kind::Error(ErrorBody::Version { low: 1, high: 1 })
-    );
-    assert_eq!(
-        kind(&chunk),
-        Kind::Error(ErrorBody::Chunk),
-        "20 bytes are not too short"
-    );
+    assert_eq!(kind(&version), Kind::Error(ErrorBody::Version { low: 1, high: 1 }));
+    assert_eq!(kind(&chunk), Kind::Error(ErrorBody::Chunk), "20 bytes are not too short");
     let mut out = [0; 28];
     assert_eq!(emit_error(5, 2, ErrorBody::Chunk, &mut out), Ok(20));
     assert_eq!(out[..20], chunk);
-    assert_eq!(
-        emit_error(5, 2, ErrorBody::Version { low: 1, high: 1 }, &mut out),
-        Ok(28)
-    );
+    assert_eq!(emit_error(5, 2, ErrorBody::Version { low: 1, high: 1 }, &mut out), Ok(28));
     assert_eq!(out[..], version);
 }
 
@@ -97,38 +70,19 @@ fn both_error_reports_are_accepted_at_their_own_length() {
 fn an_unusable_header_still_tells_its_xid() {
     let error = |words_: &[u32]| Header::parse(&words(words_)).unwrap_err();
     assert_eq!(error(&[1, 1, 1, 0]), HeaderError::Short { len: 16 });
-    assert_eq!(
-        error(&[6, 2, 1, 0, 0, 0, 0]),
-        HeaderError::Version { xid: 6, found: 2 }
-    );
+    assert_eq!(error(&[6, 2, 1, 0, 0, 0, 0]), HeaderError::Version { xid: 6, found: 2 });
     for obsolete in [2, 3, 5] {
         let found = error(&[6, 1, 1, obsolete, 0, 0, 0]);
-        assert_eq!(
-            found,
-            HeaderError::Procedure {
-                xid: 6,
-                found: obsolete
-            }
-        );
+        assert_eq!(found, HeaderError::Procedure { xid: 6, found: obsolete });
     }
-    assert_eq!(
-        error(&[6, 1, 1, 0, 2, 0, 0]).xid(),
-        Some(6),
-        "a list discriminator is 0 or 1"
-    );
+    assert_eq!(error(&[6, 1, 1, 0, 2, 0, 0]).xid(), Some(6), "a list discriminator is 0 or 1");
 }
 
 #[test]
 fn huge_segment_counts_are_refused_before_anything_is_taken() {
     for count in [SEGMENTS_MAX + 1, u32::MAX] {
         let error = Header::parse(&words(&[6, 1, 1, 0, 0, 0, 1, count])).unwrap_err();
-        assert!(matches!(
-            error,
-            HeaderError::Malformed {
-                error: DecodeError::TooLong { .. },
-                ..
-            }
-        ));
+        assert!(matches!(error, HeaderError::Malformed { error: DecodeError::TooLong { .. }, .. }));
     }
 }
 

@@ -1,0 +1,175 @@
+//! Every way that data takes, written by each and read back by each, and counted.
+
+#![forbid(unsafe_code)]
+
+use client::{File, Op, Output};
+use system_tests::{House, Plan, pattern};
+use wire::nfs3::StableHow;
+
+fn write(house: &mut House, file: File, offset: u64, data: &[u8]) {
+    let mut buffer = house.buffer();
+    buffer[..data.len()].copy_from_slice(data);
+    let len = data.len() as u32;
+    let op = Op::Write { file, offset, len, stable: StableHow::Unstable };
+    let done = house.op(op, Some(buffer));
+    assert!(
+        matches!(done.result, Ok(Output::Written { count, .. }) if count == len),
+        "{:?}",
+        done.result
+    );
+    assert!(done.buffer.is_some(), "the buffer comes back with the result");
+}
+
+fn read(house: &mut House, file: File, offset: u64, len: u32) -> Vec<u8> {
+    let mut buffer = house.buffer();
+    buffer.fill(0xee);
+    let done = house.op(Op::Read { file, offset, len }, Some(buffer));
+    let Ok(Output::Read { count, .. }) = done.result else { panic!("{:?}", done.result) };
+    done.buffer.expect("the buffer comes back")[..count as usize].to_vec()
+}
+
+#[test]
+fn small_writes_are_copied_larger_ones_gathered_and_the_largest_fetched() {
+    let mut house = House::build(Plan::default());
+    let file = house.create("f");
+    let before = house.counters();
+    for (len, seed) in
+        [(1usize, 1u64), (511, 2), (512, 3), (513, 4), (3000, 5), (4096, 6), (131_072, 7)]
+    {
+        let data = pattern(len, seed);
+        write(&mut house, file, 0, &data);
+        assert_eq!(read(&mut house, file, 0, len as u32), data, "{len} bytes");
+    }
+    let after = house.counters();
+    let gained = |name: fn(&rpcrdma::Counters) -> u64| name(&after) - name(&before);
+    assert_eq!(gained(|c| c.pullup_copy_count), 1 + 511 + 512, "copied");
+    assert_eq!(gained(|c| c.gathered_sends), 2, "513 and 3000 bytes");
+    assert_eq!(gained(|c| c.read_chunk_count), 2, "4096 just misses inline, and 131072");
+    assert_eq!(gained(|c| c.total_rdma_request), 4096 + 131_072);
+    assert_eq!(gained(|c| c.write_chunk_count), 2);
+    assert_eq!(gained(|c| c.total_rdma_reply), 4096 + 131_072);
+    assert_eq!(gained(|c| c.fixup_copy_count), 1 + 511 + 512 + 513 + 3000);
+    assert_eq!(gained(|c| c.sends), 14);
+    assert_eq!(gained(|c| c.recvs), 14);
+}
+
+#[test]
+fn with_wide_inline_thresholds_a_block_needs_no_chunk() {
+    let mut house = House::build(Plan::default().inline(16 * 1024));
+    let file = house.create("f");
+    let data = pattern(8192, 9);
+    write(&mut house, file, 4096, &data);
+    assert_eq!(read(&mut house, file, 4096, 8192), data);
+    let counters = house.counters();
+    assert_eq!(counters.read_chunk_count + counters.write_chunk_count, 0);
+    assert_eq!(counters.gathered_sends, 1);
+}
+
+#[test]
+fn unaligned_lengths_keep_their_neighbours_intact() {
+    for inline in [4096, 65536] {
+        let mut house = House::build(Plan::default().inline(inline));
+        let file = house.create("f");
+        let mut model = pattern(70_000, 1);
+        write(&mut house, file, 0, &model);
+        for (offset, len) in
+            [(1usize, 1usize), (3, 2), (5, 3), (4097, 4095), (10_001, 5_001), (20_003, 30_001)]
+        {
+            let data = pattern(len, offset as u64);
+            write(&mut house, file, offset as u64, &data);
+            model[offset..offset + len].copy_from_slice(&data);
+            assert_eq!(
+                read(&mut house, file, 0, 70_000),
+                model,
+                "inline {inline}, {len} at {offset}"
+            );
+            assert_eq!(read(&mut house, file, offset as u64, len as u32), data);
+        }
+    }
+}
+
+#[test]
+fn reading_past_the_end_returns_what_there_is() {
+    for len in [100, 100_000] {
+        let mut house = House::build(Plan::default());
+        let file = house.create("f");
+        write(&mut house, file, 0, &pattern(50, 1));
+        assert_eq!(read(&mut house, file, 0, len), pattern(50, 1));
+        assert_eq!(read(&mut house, file, 50, len), []);
+        assert_eq!(read(&mut house, file, 0, 0), [], "a READ of nothing");
+    }
+}
+
+#[test]
+fn a_directory_listing_comes_inline_or_by_reply_chunk() {
+    for inline in [4096, 65536] {
+        let mut plan = Plan::default().inline(inline);
+        plan.transport.buffers.buffer_len = 32 * 1024;
+        let mut house = House::build(plan);
+        for name in 0..40 {
+            house.create(&format!("file-{name:02}"));
+        }
+        let dir = house.client.root(house.mount).unwrap();
+        let buffer = house.buffer();
+        let op = Op::Readdirplus { dir, cookie: 0, verifier: [0; 8] };
+        let done = house.op(op, Some(buffer));
+        let Ok(Output::Listing { len }) = done.result else { panic!("{:?}", done.result) };
+        let buffer = done.buffer.unwrap();
+        let listing = client::listing(&buffer[..len as usize]).unwrap();
+        let mut names: Vec<_> = listing.entries.iter().map(|entry| entry.name.to_vec()).collect();
+        names.retain(|name| !name.starts_with(b"."));
+        names.sort();
+        let expected: Vec<_> = (0..40).map(|name| format!("file-{name:02}").into_bytes()).collect();
+        assert_eq!(names, expected, "inline {inline}");
+        assert_eq!(house.counters().reply_chunk_count > 0, inline == 4096);
+    }
+}
+
+#[test]
+fn the_whole_life_of_a_file() {
+    let mut house = House::build(Plan::default());
+    let root = house.client.root(house.mount).unwrap();
+    let file = house.create("f");
+    write(&mut house, file, 0, &pattern(1000, 1));
+    let commit = house.op(Op::Commit { file, offset: 0, count: 0 }, None);
+    assert!(matches!(commit.result, Ok(Output::Committed { .. })));
+    let attributes = wire::nfs3::Sattr { size: Some(10), ..Default::default() };
+    house.op(Op::Setattr { file, attributes }, None).result.unwrap();
+    let Ok(Output::Attributes(Some(found))) = house.op(Op::Getattr { file }, None).result else {
+        panic!("GETATTR gives attributes")
+    };
+    assert_eq!(found.size, 10);
+    let access = house.op(Op::Access { file, access: 0x3f }, None);
+    assert!(matches!(access.result, Ok(Output::Access(bits)) if bits & 1 != 0));
+    let space = house.op(Op::Fsstat { file }, None);
+    assert!(matches!(space.result, Ok(Output::Fsstat(space)) if space.available_bytes > 0));
+    house.op(Op::Null, None).result.unwrap();
+    house.op(Op::Remove { dir: root, name: "f".into() }, None).result.unwrap();
+    let gone = house.op(Op::Lookup { dir: root, name: "f".into() }, None).result.unwrap_err();
+    assert_eq!(gone.errno(), 2, "{gone}");
+    let stale = house.op(Op::Getattr { file }, None).result.unwrap_err();
+    assert_eq!(stale.errno(), 116, "{stale}");
+}
+
+#[test]
+fn an_operation_that_cannot_be_sent_says_why_and_returns_its_buffer() {
+    let mut house = House::build(Plan::default());
+    let file = house.create("f");
+    let home = house.buffers_home();
+    let buffer = house.buffer();
+    let done = house.op(Op::Read { file, offset: 0, len: 1 << 21 }, Some(buffer));
+    let error = done.result.unwrap_err().to_string();
+    assert!(error.contains("2097152") && error.contains("at most"), "{error}");
+    drop(done.buffer.expect("returned"));
+    let error = house.op(Op::Read { file, offset: 0, len: 1 }, None).result.unwrap_err();
+    assert!(error.to_string().contains("buffer"), "{error}");
+    let dir = house.client.root(house.mount).unwrap();
+    for name in ["", "a/b", &"x".repeat(256)] {
+        let error = house.op(Op::Lookup { dir, name: name.into() }, None).result.unwrap_err();
+        assert!(error.to_string().contains("1 to 255"), "{error}");
+    }
+    let missing = house.op(Op::Open { path: "no/such/file".into(), create: None }, None);
+    let error = missing.result.unwrap_err().to_string();
+    assert!(error.contains("\"no\"") && error.contains("NOENT"), "{error}");
+    assert_eq!(house.buffers_home(), home);
+}
