@@ -28,15 +28,33 @@ impl Rng {
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
+}
 
-    /// Fills `data`: no two pages alike, nothing to compress.
+/// Random bytes in the pool, before the shift.
+const POOL_BYTES: usize = 64 << 10;
+/// A fill begins anywhere in the first so many bytes of the pool.
+const SHIFT_BYTES: u64 = 4096;
+
+/// Data that does not compress, at the price of a copy: made once, used from a random place on.
+#[derive(Debug)]
+pub(crate) struct DataPool {
+    bytes: Box<[u8]>,
+    rng: Rng,
+}
+
+impl DataPool {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let words = (POOL_BYTES + SHIFT_BYTES as usize) / 8;
+        let bytes = (0..words).flat_map(|_| rng.next().to_le_bytes()).collect();
+        DataPool { bytes, rng }
+    }
+
+    /// Fills `data`.
     pub(crate) fn fill(&mut self, data: &mut [u8]) {
-        let mut words = data.chunks_exact_mut(8);
-        for word in &mut words {
-            word.copy_from_slice(&self.next().to_le_bytes());
+        for part in data.chunks_mut(POOL_BYTES) {
+            let from = self.rng.below(SHIFT_BYTES) as usize;
+            part.copy_from_slice(&self.bytes[from..from + part.len()]);
         }
-        let rest = words.into_remainder();
-        let last = self.next().to_le_bytes();
-        rest.copy_from_slice(&last[..rest.len()]);
     }
 }

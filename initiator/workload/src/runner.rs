@@ -30,7 +30,7 @@ use crate::error::JobError;
 use crate::generate::{Generator, Pick};
 use crate::job::{Instance, Job};
 use crate::progress::{Phase, Progress, Snapshot};
-use crate::random::Rng;
+use crate::random::DataPool;
 use crate::stats::{JobFailure, JobResult};
 use crate::verify::{Verifier, WrittenMap};
 use samples::Sampler;
@@ -112,7 +112,7 @@ pub struct Runner<B: Backend> {
     pending: Option<Pick>,
     verifier: Verifier,
     written: Option<WrittenMap>,
-    data: Rng,
+    data: DataPool,
     writes_made: u64,
     writes_since_commit: u32,
     commit_due: Option<u32>,
@@ -156,7 +156,7 @@ impl<B: Backend> Runner<B> {
             pending: None,
             verifier: Verifier::new(&job, seed),
             written: None,
-            data: Rng::new(seed),
+            data: DataPool::new(seed),
             writes_made: 0,
             writes_since_commit: 0,
             commit_due: None,

@@ -107,9 +107,10 @@ impl<B: Backend> Runner<B> {
     /// Random data, once: a buffer is filled anew only after a read was put into it.
     fn fill(&mut self, slot: u32) {
         let slot = self.slots.get(slot);
-        if let (Some(buf), false) = (&mut slot.buf, slot.filled) {
-            self.data.fill(buf.as_mut());
-            slot.filled = true;
+        let len = slot.len;
+        if let (Some(buf), true) = (&mut slot.buf, slot.filled < len) {
+            self.data.fill(&mut buf.as_mut()[..len as usize]);
+            slot.filled = len;
         }
     }
 
@@ -193,7 +194,7 @@ impl<B: Backend> Runner<B> {
             Work::Space => IoOp::Space { file },
             Work::Commit => IoOp::Commit { file },
             Work::Read | Work::Check => {
-                slot.filled = false;
+                slot.filled = 0;
                 IoOp::Read { file, offset, len, buf: slot.buf.take()? }
             }
             Work::Write | Work::Layout => {

@@ -45,8 +45,8 @@ pub(super) struct Slot<Buf> {
     pub(super) taken_ns: Option<u64>,
     pub(super) short_answers: u8,
     pub(super) buf: Option<Buf>,
-    /// The buffer holds random data, not what a read left in it.
-    pub(super) filled: bool,
+    /// So many bytes of the buffer are random data, not what a read left there.
+    pub(super) filled: u32,
 }
 
 /// All slots. Idle ones are stacked so that the warmest is used next.
@@ -71,7 +71,7 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
             taken_ns: None,
             short_answers: 0,
             buf: None,
-            filled: false,
+            filled: 0,
         };
         Slots {
             slots: (0..count).map(slot).collect(),
@@ -142,7 +142,7 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
         if slot.buf.as_ref().is_some_and(|b| b.as_ref().len() >= len as usize) {
             return true;
         }
-        slot.filled = false;
+        slot.filled = 0;
         slot.buf = alloc(len);
         slot.buf.is_some()
     }

@@ -99,7 +99,7 @@ proptest! {
     fn any_flipped_bit_is_found(at in 0usize..1024, bit in 0u8..8, seed: u64) {
         let verifier = verifier("verify=crc32c");
         let mut block = vec![0; 1024];
-        crate::random::Rng::new(seed).fill(&mut block);
+        crate::random::DataPool::new(seed).fill(&mut block);
         verifier.seal(&mut block, stamp(seed, Some(9)));
         block[at] ^= 1 << bit;
         prop_assert!(verifier.check(&block, stamp(seed, Some(9))).is_err());
