@@ -21,6 +21,9 @@
 //! what to do); addresses without a route; peers that refuse, vanish or leave; a completion queue
 //! that overflows or a device that goes away (the queue's next poll is an error); values unknown
 //! to this build, which become variants that carry them.
+//!
+//! A removed device is let go as far as we can: librdmacm keeps its context open until it next
+//! looks for devices, and `rdma link delete` on rxe waits for that, or for the process to end.
 
 mod addr;
 mod chain;
