@@ -141,11 +141,7 @@ impl Misbehaviour {
             Some(wanted) => wanted == procedure,
             None => procedure != 0,
         };
-        let order = self
-            .statuses
-            .iter_mut()
-            .filter(|order| order.calls > 0)
-            .find(hit)?;
+        let order = self.statuses.iter_mut().filter(|order| order.calls > 0).find(hit)?;
         order.calls -= 1;
         let status = order.status;
         self.statuses.retain(|order| order.calls > 0);
@@ -153,9 +149,7 @@ impl Misbehaviour {
     }
 
     fn set(&mut self, item: &str) -> Result<(), String> {
-        let (name, value) = item
-            .split_once('=')
-            .map_or((item, None), |(n, v)| (n, Some(v)));
+        let (name, value) = item.split_once('=').map_or((item, None), |(n, v)| (n, Some(v)));
         let needed = |example: &str| value.ok_or(format!("needs a value: {name}={example}"));
         match name {
             "delay-replies" => self.delay_replies_ns = duration_ns(needed("5ms")?)?,
@@ -182,37 +176,27 @@ impl Misbehaviour {
 
 fn unknown(name: &str) -> String {
     let others = "delay-replies credits disconnect-after change-verifier status";
-    format!(
-        "{name:?} is not known; there are: {} {others}",
-        COUNTED.join(" ")
-    )
+    format!("{name:?} is not known; there are: {} {others}", COUNTED.join(" "))
 }
 
 fn number(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is not a whole number"))
+    text.parse().map_err(|_| format!("{text:?} is not a whole number"))
 }
 
 /// `250ns`, `10us`, `5ms` or `1s`.
 fn duration_ns(text: &str) -> Result<u64, String> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit_ns = match &text[digits..] {
         "ns" => 1,
         "us" => 1_000,
         "ms" => 1_000_000,
         "s" => 1_000_000_000,
         _ => {
-            return Err(format!(
-                "{text:?} is not a duration such as 250ns, 10us, 5ms or 1s"
-            ));
+            return Err(format!("{text:?} is not a duration such as 250ns, 10us, 5ms or 1s"));
         }
     };
     let too_long = || format!("{text:?} is too long");
-    number(&text[..digits])?
-        .checked_mul(unit_ns)
-        .ok_or_else(too_long)
+    number(&text[..digits])?.checked_mul(unit_ns).ok_or_else(too_long)
 }
 
 /// `STATUS`, `STATUS:PROCEDURE` or `STATUS:PROCEDURE:CALLS`.
@@ -229,24 +213,16 @@ fn status_order(text: &str) -> Result<StatusOrder, String> {
         let names: Vec<_> = STATUSES.iter().map(|(name, _)| *name).collect();
         return Err(format!("status {name:?} is not one of {}", names.join(" ")));
     };
-    let position = PROCEDURES
-        .iter()
-        .position(|known| known.eq_ignore_ascii_case(procedure));
+    let position = PROCEDURES.iter().position(|known| known.eq_ignore_ascii_case(procedure));
     let procedure = match position {
         None if procedure.eq_ignore_ascii_case("any") => None,
         Some(0) => return Err("NULL has no status".into()),
         Some(position) => Some(position as u32),
         None => {
-            return Err(format!(
-                "procedure {procedure:?} is not \"any\" or one of NFSv3's"
-            ));
+            return Err(format!("procedure {procedure:?} is not \"any\" or one of NFSv3's"));
         }
     };
-    Ok(StatusOrder {
-        status: *status,
-        procedure,
-        calls,
-    })
+    Ok(StatusOrder { status: *status, procedure, calls })
 }
 
 impl FromStr for Misbehaviour {
@@ -254,15 +230,8 @@ impl FromStr for Misbehaviour {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut orders = Self::default();
-        for item in text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-        {
-            orders.set(item).map_err(|why| ParseError {
-                at: item.to_owned(),
-                why,
-            })?;
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            orders.set(item).map_err(|why| ParseError { at: item.to_owned(), why })?;
         }
         Ok(orders)
     }
@@ -280,10 +249,7 @@ impl fmt::Display for Misbehaviour {
             items.push(format!("delay-replies={}ns", self.delay_replies_ns));
         }
         items.extend(self.credits.map(|credits| format!("credits={credits}")));
-        items.extend(
-            self.disconnect_after
-                .map(|calls| format!("disconnect-after={calls}")),
-        );
+        items.extend(self.disconnect_after.map(|calls| format!("disconnect-after={calls}")));
         if self.change_verifier {
             items.push("change-verifier".to_owned());
         }
@@ -319,22 +285,14 @@ impl Switch {
 
     /// Replaces all orders. The server follows from its next call or reply on.
     pub fn set(&self, orders: Misbehaviour) {
-        let mut shared = self
-            .shared
-            .orders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.armed.store(orders.is_any(), Ordering::Release);
         *shared = orders;
     }
 
     /// What is still ordered.
     pub fn get(&self) -> Misbehaviour {
-        self.shared
-            .orders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lets the server look at its orders, if there are any.
@@ -343,11 +301,7 @@ impl Switch {
         if !self.shared.armed.load(Ordering::Relaxed) {
             return T::default();
         }
-        let mut orders = self
-            .shared
-            .orders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let result = look(&mut orders);
         self.shared.armed.store(orders.is_any(), Ordering::Release);
         result

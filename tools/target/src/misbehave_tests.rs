@@ -14,23 +14,13 @@ fn a_description_reads_back_as_it_was_written() {
     }
     let orders: Misbehaviour = " delay-replies=2us , status=io ".parse().unwrap();
     assert_eq!(orders.delay_replies_ns, 2000);
-    assert_eq!(
-        orders.statuses,
-        [StatusOrder {
-            status: 5,
-            procedure: None,
-            calls: 1
-        }]
-    );
+    assert_eq!(orders.statuses, [StatusOrder { status: 5, procedure: None, calls: 1 }]);
 }
 
 #[test]
 fn every_mistake_is_named() {
     for (text, part) in [
-        (
-            "drop-replys=1",
-            "\"drop-replys\" is not known; there are: drop-replies",
-        ),
+        ("drop-replys=1", "\"drop-replys\" is not known; there are: drop-replies"),
         ("drop-replies", "needs a value: drop-replies=1"),
         ("drop-replies=many", "\"many\" is not a whole number"),
         ("drop-replies=-1", "\"-1\" is not a whole number"),

@@ -51,30 +51,20 @@ impl DirFs {
             return Err(io::Error::from(ErrorKind::NotADirectory));
         }
         let nodes = Nodes::new(stat.identity(), instance);
-        Ok(Self {
-            top,
-            nodes,
-            open: OpenFiles::default(),
-        })
+        Ok(Self { top, nodes, open: OpenFiles::default() })
     }
 
     fn place(&self, handle: Handle) -> Result<Place, FsError> {
         let names = self.nodes.path(handle)?;
         let mut dir = self.top.try_clone().map_err(|error| from_io(&error))?;
         let Some((last, parents)) = names.split_last() else {
-            return Ok(Place {
-                dir,
-                name: b".".as_slice().into(),
-            });
+            return Ok(Place { dir, name: b".".as_slice().into() });
         };
         for name in parents {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             dir = openat(&dir, *name, flags, Mode::empty()).map_err(gone)?;
         }
-        Ok(Place {
-            dir,
-            name: (*last).into(),
-        })
+        Ok(Place { dir, name: (*last).into() })
     }
 
     /// The object's place and what it is now, if it is still the object the handle was given for.
@@ -132,14 +122,8 @@ impl DirFs {
             SetTime::To(time) => TimeSpec::new(i64::from(time.seconds), i64::from(time.nanos)),
         };
         let follow = UtimensatFlags::NoFollowSymlink;
-        utimensat(
-            &place.dir,
-            &*place.name,
-            &spec(set.atime),
-            &spec(set.mtime),
-            follow,
-        )
-        .map_err(from_errno)
+        utimensat(&place.dir, &*place.name, &spec(set.atime), &spec(set.mtime), follow)
+            .map_err(from_errno)
     }
 
     fn made(&mut self, dir: Handle, fd: &OwnedFd, name: &[u8]) -> Result<Handle, FsError> {
@@ -160,13 +144,7 @@ impl DirFs {
             CreateHow::Unchecked(set) if is_file => {
                 let found = self.nodes.intern(dir.id, name, stat.identity())?;
                 if set.size.is_some() {
-                    self.setattr(
-                        found,
-                        &SetAttr {
-                            size: set.size,
-                            ..SetAttr::default()
-                        },
-                    )?;
+                    self.setattr(found, &SetAttr { size: set.size, ..SetAttr::default() })?;
                 }
                 Ok(found)
             }
@@ -230,14 +208,8 @@ impl FileSystem for DirFs {
         let (place, stat) = self.find(object)?;
         if set.uid.is_some() || set.gid.is_some() {
             let (uid, gid) = (set.uid.map(Uid::from_raw), set.gid.map(Gid::from_raw));
-            fchownat(
-                &place.dir,
-                &*place.name,
-                uid,
-                gid,
-                AtFlags::AT_SYMLINK_NOFOLLOW,
-            )
-            .map_err(from_errno)?;
+            fchownat(&place.dir, &*place.name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
+                .map_err(from_errno)?;
         }
         if let Some(mode) = set.mode
             && stat.kind() != Kind::Symlink
@@ -269,20 +241,14 @@ impl FileSystem for DirFs {
 
     fn read(&mut self, file: Handle, offset: u64, dst: &mut [u8]) -> Result<ReadDone, FsError> {
         if offset > self.size_max() {
-            return Ok(ReadDone {
-                count: 0,
-                eof: true,
-            });
+            return Ok(ReadDone { count: 0, eof: true });
         }
         let file = self.open_file(file, false)?;
         let mut count = 0;
         while count < dst.len() {
             match file.read_at(&mut dst[count..], offset + count as u64) {
                 Ok(0) => {
-                    return Ok(ReadDone {
-                        count: count as u32,
-                        eof: true,
-                    });
+                    return Ok(ReadDone { count: count as u32, eof: true });
                 }
                 Ok(n) => count += n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -290,10 +256,7 @@ impl FileSystem for DirFs {
             }
         }
         let size = file.metadata().map_err(|error| from_io(&error))?.len();
-        Ok(ReadDone {
-            count: count as u32,
-            eof: offset + count as u64 >= size,
-        })
+        Ok(ReadDone { count: count as u32, eof: offset + count as u64 >= size })
     }
 
     fn write(
@@ -308,8 +271,7 @@ impl FileSystem for DirFs {
             return Err(FsError::TooLarge);
         }
         let file = self.open_file(file, true)?;
-        file.write_all_at(src, offset)
-            .map_err(|error| from_io(&error))?;
+        file.write_all_at(src, offset).map_err(|error| from_io(&error))?;
         if stable {
             file.sync_data().map_err(|error| from_io(&error))?;
         }
@@ -356,9 +318,7 @@ impl FileSystem for DirFs {
     }
 
     fn commit(&mut self, file: Handle) -> Result<(), FsError> {
-        self.open_file(file, false)?
-            .sync_all()
-            .map_err(|error| from_io(&error))
+        self.open_file(file, false)?.sync_all().map_err(|error| from_io(&error))
     }
 
     fn space(&mut self) -> Result<Space, FsError> {
@@ -382,10 +342,7 @@ impl FileSystem for DirFs {
         dir_listing::seek(&fd, cookie)?;
         let parent = self.nodes.handle(self.nodes.get(dir)?.parent);
         let nodes = &mut self.nodes;
-        let (top, at_top) = (
-            Stat::of(&self.top).map_err(from_errno)?.identity(),
-            dir.id == ROOT,
-        );
+        let (top, at_top) = (Stat::of(&self.top).map_err(from_errno)?.identity(), dir.id == ROOT);
         dir_listing::for_each(&fd, &mut |name, ino, next| {
             let stat = match (name, at_top) {
                 (b"..", true) => Stat::of(&self.top).ok(),
@@ -399,17 +356,8 @@ impl FileSystem for DirFs {
                 };
                 handle.map(|handle| (handle, stat.attr()))
             });
-            let fileid = if name == b".." && at_top {
-                top.ino
-            } else {
-                ino
-            };
-            visit(DirEntry {
-                name,
-                fileid,
-                cookie: next,
-                object,
-            })
+            let fileid = if name == b".." && at_top { top.ino } else { ino };
+            visit(DirEntry { name, fileid, cookie: next, object })
         })
     }
 }
@@ -419,11 +367,7 @@ impl FileSystem for DirFs {
 fn exclusive_times(verifier: &[u8; 8]) -> SetAttr {
     let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| verifier[at + i])) >> 1;
     let time = |seconds| SetTime::To(Time { seconds, nanos: 0 });
-    SetAttr {
-        mtime: time(word(0)),
-        atime: time(word(4)),
-        ..SetAttr::default()
-    }
+    SetAttr { mtime: time(word(0)), atime: time(word(4)), ..SetAttr::default() }
 }
 
 /// For names that a handle stands for: when they lead nowhere any more, the handle is stale.
@@ -435,9 +379,7 @@ fn gone(errno: Errno) -> FsError {
 }
 
 fn from_io(error: &io::Error) -> FsError {
-    error
-        .raw_os_error()
-        .map_or(FsError::Io, |errno| from_errno(Errno::from_raw(errno)))
+    error.raw_os_error().map_or(FsError::Io, |errno| from_errno(Errno::from_raw(errno)))
 }
 
 pub(super) fn from_errno(errno: Errno) -> FsError {

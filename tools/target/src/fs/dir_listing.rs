@@ -38,12 +38,7 @@ pub(super) fn for_each(
     loop {
         // SAFETY: the kernel writes at most the given length into a buffer that is ours alone.
         let filled = unsafe {
-            libc::syscall(
-                libc::SYS_getdents64,
-                dir.as_raw_fd(),
-                buffer.as_mut_ptr(),
-                buffer.len(),
-            )
+            libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer.len())
         };
         let filled = usize::try_from(filled).map_err(|_| from_errno(Errno::last()))?;
         if filled == 0 {

@@ -39,11 +39,7 @@ impl Stat {
 
     pub(super) fn identity(&self) -> Identity {
         let born = &self.0.stx_btime;
-        Identity {
-            dev: self.dev(),
-            ino: self.0.stx_ino,
-            born: (born.tv_sec, born.tv_nsec),
-        }
+        Identity { dev: self.dev(), ino: self.0.stx_ino, born: (born.tv_sec, born.tv_nsec) }
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -56,10 +52,8 @@ impl Stat {
     }
 
     pub(super) fn attr(&self) -> Attr {
-        let time = |at: &libc::statx_timestamp| Time {
-            seconds: at.tv_sec as u32,
-            nanos: at.tv_nsec,
-        };
+        let time =
+            |at: &libc::statx_timestamp| Time { seconds: at.tv_sec as u32, nanos: at.tv_nsec };
         let stat = &self.0;
         Attr {
             kind: self.kind(),

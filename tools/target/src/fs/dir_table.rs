@@ -40,11 +40,7 @@ pub(super) struct Nodes {
 
 impl Nodes {
     pub(super) fn new(root: Identity, generation: u32) -> Self {
-        let node = Node {
-            parent: ROOT,
-            name: Box::default(),
-            identity: root,
-        };
+        let node = Node { parent: ROOT, name: Box::default(), identity: root };
         Self {
             by_id: HashMap::from([(ROOT, node)]),
             by_identity: HashMap::from([(root, ROOT)]),
@@ -54,10 +50,7 @@ impl Nodes {
     }
 
     pub(super) fn handle(&self, id: u64) -> Handle {
-        Handle {
-            id,
-            generation: self.generation,
-        }
+        Handle { id, generation: self.generation }
     }
 
     pub(super) fn get(&self, handle: Handle) -> Result<&Node, FsError> {
@@ -90,14 +83,7 @@ impl Nodes {
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.by_id.insert(
-            id,
-            Node {
-                parent,
-                name: name.into(),
-                identity,
-            },
-        );
+        self.by_id.insert(id, Node { parent, name: name.into(), identity });
         self.by_identity.insert(identity, id);
         Ok(self.handle(id))
     }
@@ -147,10 +133,7 @@ impl OpenFiles {
     /// The file, if it is open with at least these rights.
     pub(super) fn get(&mut self, id: u64, writable: bool) -> Option<&File> {
         self.uses += 1;
-        let open = self
-            .by_id
-            .get_mut(&id)
-            .filter(|open| open.writable || !writable)?;
+        let open = self.by_id.get_mut(&id).filter(|open| open.writable || !writable)?;
         open.last_use = self.uses;
         Some(&open.file)
     }
@@ -162,11 +145,7 @@ impl OpenFiles {
                 self.by_id.remove(&oldest);
             }
         }
-        let open = OpenFile {
-            file,
-            writable,
-            last_use: self.uses,
-        };
+        let open = OpenFile { file, writable, last_use: self.uses };
         &self.by_id.entry(id).insert_entry(open).into_mut().file
     }
 

@@ -44,11 +44,7 @@ struct Object {
 
 #[derive(Debug)]
 enum Body {
-    File {
-        size: u64,
-        map: PageMap,
-        exclusive: Option<[u8; 8]>,
-    },
+    File { size: u64, map: PageMap, exclusive: Option<[u8; 8]> },
     Directory(Directory),
 }
 
@@ -71,24 +67,13 @@ impl MemFs {
             fsid: u64::from(instance),
         };
         let root = fs.new_object(0o777, Body::Directory(Directory::new(ROOT)));
-        fs.slots.push(Slot {
-            generation: instance,
-            object: Some(root),
-        });
+        fs.slots.push(Slot { generation: instance, object: Some(root) });
         fs
     }
 
     fn new_object(&self, mode: u32, body: Body) -> Object {
         let now = self.now;
-        Object {
-            mode,
-            uid: 0,
-            gid: 0,
-            atime: now,
-            mtime: now,
-            ctime: now,
-            body,
-        }
+        Object { mode, uid: 0, gid: 0, atime: now, mtime: now, ctime: now, body }
     }
 
     fn slot(&self, handle: Handle) -> Result<usize, FsError> {
@@ -142,10 +127,7 @@ impl MemFs {
 
     fn handle_of(&self, id: u64) -> Result<Handle, FsError> {
         let slot = self.slots.get(id as usize).ok_or(FsError::Stale)?;
-        Ok(Handle {
-            id,
-            generation: slot.generation,
-        })
+        Ok(Handle { id, generation: slot.generation })
     }
 
     /// Puts `object` into a slot and its name into `dir`; nothing changes when it fails.
@@ -156,10 +138,7 @@ impl MemFs {
             Some(id) => id,
             None if self.slots.len() == OBJECTS_MAX => return Err(FsError::NoSpace),
             None => {
-                self.slots.push(Slot {
-                    generation: self.slots[0].generation,
-                    object: None,
-                });
+                self.slots.push(Slot { generation: self.slots[0].generation, object: None });
                 self.slots.len() as u64 - 1
             }
         };
@@ -200,10 +179,7 @@ impl MemFs {
 
     fn set_size(&mut self, file: Handle, new_size: u64) -> Result<(), FsError> {
         let index = self.slot(file)?;
-        let Some(Object {
-            body: Body::File { size, map, .. },
-            ..
-        }) = &mut self.slots[index].object
+        let Some(Object { body: Body::File { size, map, .. }, .. }) = &mut self.slots[index].object
         else {
             return Err(FsError::IsDirectory);
         };
@@ -228,11 +204,7 @@ impl MemFs {
 
 impl Directory {
     fn new(parent: u64) -> Self {
-        Self {
-            parent,
-            names: Names::new(),
-            subdirectories: 0,
-        }
+        Self { parent, names: Names::new(), subdirectories: 0 }
     }
 }
 
@@ -265,10 +237,7 @@ impl FileSystem for MemFs {
     }
 
     fn root(&self) -> Handle {
-        Handle {
-            id: ROOT,
-            generation: self.slots[ROOT as usize].generation,
-        }
+        Handle { id: ROOT, generation: self.slots[ROOT as usize].generation }
     }
 
     fn size_max(&self) -> u64 {
@@ -330,10 +299,7 @@ impl FileSystem for MemFs {
             }
             done += piece.len;
         }
-        Ok(ReadDone {
-            count: count as u32,
-            eof: count as u64 == left,
-        })
+        Ok(ReadDone { count: count as u32, eof: count as u64 == left })
     }
 
     fn write(
@@ -351,9 +317,7 @@ impl FileSystem for MemFs {
         let Body::File { size, map, .. } = &mut object.body else {
             return Err(FsError::IsDirectory);
         };
-        let end = offset
-            .checked_add(src.len() as u64)
-            .ok_or(FsError::TooLarge)?;
+        let end = offset.checked_add(src.len() as u64).ok_or(FsError::TooLarge)?;
         if end > FILE_BYTES_MAX {
             return Err(FsError::TooLarge);
         }
@@ -372,11 +336,7 @@ impl FileSystem for MemFs {
             *size = (*size).max(offset + done as u64);
             (object.mtime, object.ctime) = (now, now);
         }
-        if done == src.len() {
-            Ok(())
-        } else {
-            Err(FsError::NoSpace)
-        }
+        if done == src.len() { Ok(()) } else { Err(FsError::NoSpace) }
     }
 
     fn create(&mut self, dir: Handle, name: &[u8], how: &CreateHow) -> Result<Handle, FsError> {
@@ -390,10 +350,7 @@ impl FileSystem for MemFs {
             return match how {
                 CreateHow::Unchecked(set) if is_file => {
                     // RFC 1813 §3.3.8: of an existing file only the size is set.
-                    let set = SetAttr {
-                        size: set.size,
-                        ..SetAttr::default()
-                    };
+                    let set = SetAttr { size: set.size, ..SetAttr::default() };
                     if set.size.is_some() {
                         self.setattr(found, &set)?;
                     }
@@ -410,11 +367,7 @@ impl FileSystem for MemFs {
         if set.size.is_some_and(|size| size > FILE_BYTES_MAX) {
             return Err(FsError::TooLarge);
         }
-        let body = Body::File {
-            size: 0,
-            map: PageMap::default(),
-            exclusive,
-        };
+        let body = Body::File { size: 0, map: PageMap::default(), exclusive };
         let file = self.link(dir, name, self.new_object(0o644, body))?;
         self.setattr(file, &set)?;
         Ok(file)
@@ -474,17 +427,12 @@ impl FileSystem for MemFs {
         visit: &mut dyn FnMut(DirEntry<'_>) -> bool,
     ) -> Result<bool, FsError> {
         let parent = self.handle_of(self.directory(dir)?.parent)?;
-        for (at, name, object) in [
-            (COOKIE_SELF, b".".as_slice(), dir),
-            (COOKIE_PARENT, b"..", parent),
-        ] {
+        for (at, name, object) in
+            [(COOKIE_SELF, b".".as_slice(), dir), (COOKIE_PARENT, b"..", parent)]
+        {
             let attr = self.getattr(object)?;
-            let entry = DirEntry {
-                name,
-                fileid: attr.fileid,
-                cookie: at,
-                object: Some((object, attr)),
-            };
+            let entry =
+                DirEntry { name, fileid: attr.fileid, cookie: at, object: Some((object, attr)) };
             if cookie < at && !visit(entry) {
                 return Ok(false);
             }
@@ -494,12 +442,8 @@ impl FileSystem for MemFs {
         while let Some((cookie, name, id)) = fs.directory(dir)?.names.after(after) {
             let object = fs.handle_of(id)?;
             let attr = fs.attr(object)?;
-            let entry = DirEntry {
-                name,
-                fileid: attr.fileid,
-                cookie,
-                object: Some((object, attr)),
-            };
+            let entry =
+                DirEntry { name, fileid: attr.fileid, cookie, object: Some((object, attr)) };
             if !visit(entry) {
                 return Ok(false);
             }

@@ -24,11 +24,7 @@ struct Link {
 impl Names {
     pub(super) fn new() -> Self {
         let (by_name, by_cookie) = (HashMap::new(), BTreeMap::new());
-        Self {
-            by_name,
-            by_cookie,
-            next_cookie: COOKIE_PARENT + 1,
-        }
+        Self { by_name, by_cookie, next_cookie: COOKIE_PARENT + 1 }
     }
 
     pub(super) fn get(&self, name: &[u8]) -> Option<u64> {

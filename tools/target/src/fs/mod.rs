@@ -45,10 +45,7 @@ pub struct Time {
 impl Time {
     /// From nanoseconds since 1970.
     pub fn from_unix_ns(ns: u64) -> Self {
-        Self {
-            seconds: (ns / 1_000_000_000) as u32,
-            nanos: (ns % 1_000_000_000) as u32,
-        }
+        Self { seconds: (ns / 1_000_000_000) as u32, nanos: (ns % 1_000_000_000) as u32 }
     }
 }
 
@@ -275,9 +272,7 @@ pub trait FileSystem {
 
     /// Like [`resolve`](Self::resolve), making directories that are missing.
     fn make_path(&mut self, path: &str) -> Result<Handle, FsError> {
-        let parts = path
-            .split('/')
-            .filter(|part| !part.is_empty() && *part != ".");
+        let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
         let mut dir = self.root();
         for name in parts {
             dir = match self.lookup(dir, name.as_bytes()) {

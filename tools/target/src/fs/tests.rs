@@ -14,12 +14,7 @@ fn on_both(case: impl Fn(&mut AnyFs)) {
 
 fn create(fs: &mut AnyFs, name: &str) -> Handle {
     let root = fs.root();
-    fs.create(
-        root,
-        name.as_bytes(),
-        &CreateHow::Guarded(SetAttr::default()),
-    )
-    .unwrap()
+    fs.create(root, name.as_bytes(), &CreateHow::Guarded(SetAttr::default())).unwrap()
 }
 
 fn read(fs: &mut AnyFs, file: Handle, offset: u64, len: usize) -> (Vec<u8>, bool) {
@@ -54,10 +49,7 @@ fn names(fs: &mut AnyFs, dir: Handle, page: usize) -> Vec<String> {
 }
 
 fn size(size: u64) -> SetAttr {
-    SetAttr {
-        size: Some(size),
-        ..SetAttr::default()
-    }
+    SetAttr { size: Some(size), ..SetAttr::default() }
 }
 
 #[test]
@@ -79,10 +71,7 @@ fn holes_read_as_zeros_and_the_end_is_reported() {
         let file = create(fs, "sparse");
         fs.write(file, 1 << 30, b"end", false).unwrap();
         assert_eq!(read(fs, file, 5 << 20, 3), (vec![0; 3], false));
-        assert_eq!(
-            read(fs, file, (1 << 30) - 1, 100),
-            (b"\0end".to_vec(), true)
-        );
+        assert_eq!(read(fs, file, (1 << 30) - 1, 100), (b"\0end".to_vec(), true));
         assert_eq!(read(fs, file, (1 << 30) + 3, 100), (vec![], true));
         assert_eq!(read(fs, file, u64::MAX, 100), (vec![], true));
         assert!(fs.getattr(file).unwrap().used < 1 << 20);
@@ -123,18 +112,9 @@ fn a_removed_file_is_stale_even_when_its_name_comes_back() {
 fn invented_handles_are_stale() {
     on_both(|fs| {
         for handle in [
-            Handle {
-                id: 99,
-                generation: 7,
-            },
-            Handle {
-                id: u64::MAX,
-                generation: 7,
-            },
-            Handle {
-                id: 0,
-                generation: 8,
-            },
+            Handle { id: 99, generation: 7 },
+            Handle { id: u64::MAX, generation: 7 },
+            Handle { id: 0, generation: 8 },
         ] {
             assert_eq!(fs.getattr(handle), Err(FsError::Stale));
             assert_eq!(fs.lookup(handle, b"x"), Err(FsError::Stale));
@@ -151,25 +131,14 @@ fn create_keeps_the_three_promises() {
         fs.write(file, 0, b"content", false).unwrap();
         let guarded = CreateHow::Guarded(SetAttr::default());
         assert_eq!(fs.create(root, b"f", &guarded), Err(FsError::Exists));
-        assert_eq!(
-            fs.create(root, b"f", &CreateHow::Exclusive([9; 8])),
-            Err(FsError::Exists)
-        );
+        assert_eq!(fs.create(root, b"f", &CreateHow::Exclusive([9; 8])), Err(FsError::Exists));
         let unchecked = CreateHow::Unchecked(size(3));
         assert_eq!(fs.create(root, b"f", &unchecked), Ok(file));
         assert_eq!(read(fs, file, 0, 10).0, b"con");
 
-        let made = fs
-            .create(root, b"e", &CreateHow::Exclusive([0xe1; 8]))
-            .unwrap();
-        assert_eq!(
-            fs.create(root, b"e", &CreateHow::Exclusive([0xe1; 8])),
-            Ok(made)
-        );
-        assert_eq!(
-            fs.create(root, b"e", &CreateHow::Exclusive([2; 8])),
-            Err(FsError::Exists)
-        );
+        let made = fs.create(root, b"e", &CreateHow::Exclusive([0xe1; 8])).unwrap();
+        assert_eq!(fs.create(root, b"e", &CreateHow::Exclusive([0xe1; 8])), Ok(made));
+        assert_eq!(fs.create(root, b"e", &CreateHow::Exclusive([2; 8])), Err(FsError::Exists));
     });
 }
 
@@ -246,14 +215,8 @@ fn odd_names_and_kinds_are_refused() {
         assert_eq!(fs.read(root, 0, &mut [0; 4]), Err(FsError::IsDirectory));
         assert_eq!(fs.write(root, 0, b"x", false), Err(FsError::IsDirectory));
         assert_eq!(fs.setattr(root, &size(1)), Err(FsError::IsDirectory));
-        assert_eq!(
-            fs.write(file, u64::MAX - 1, b"xyz", false),
-            Err(FsError::TooLarge)
-        );
-        assert_eq!(
-            fs.readdir(file, 0, &mut |_| true),
-            Err(FsError::NotDirectory)
-        );
+        assert_eq!(fs.write(file, u64::MAX - 1, b"xyz", false), Err(FsError::TooLarge));
+        assert_eq!(fs.readdir(file, 0, &mut |_| true), Err(FsError::NotDirectory));
         assert_eq!(fs.remove(root, b"absent"), Err(FsError::NotFound));
         assert_eq!(fs.readlink(file), Err(FsError::Invalid));
     });
@@ -263,10 +226,7 @@ fn odd_names_and_kinds_are_refused() {
 fn attributes_are_kept() {
     on_both(|fs| {
         let file = create(fs, "f");
-        let time = Time {
-            seconds: 1_000_000_000,
-            nanos: 5_000,
-        };
+        let time = Time { seconds: 1_000_000_000, nanos: 5_000 };
         let set = SetAttr {
             mode: Some(0o640),
             mtime: SetTime::To(time),
@@ -275,10 +235,7 @@ fn attributes_are_kept() {
         };
         fs.setattr(file, &set).unwrap();
         let attr = fs.getattr(file).unwrap();
-        assert_eq!(
-            (attr.kind, attr.mode, attr.mtime),
-            (Kind::File, 0o640, time)
-        );
+        assert_eq!((attr.kind, attr.mode, attr.mtime), (Kind::File, 0o640, time));
         assert_ne!(attr.atime, time);
     });
 }
@@ -290,10 +247,7 @@ fn memory_is_bounded_and_given_back() {
     let how = CreateHow::Unchecked(SetAttr::default());
     let file = fs.create(root, b"f", &how).unwrap();
     fs.write(file, 0, &[1; 200 << 10], false).unwrap();
-    assert_eq!(
-        fs.write(file, 200 << 10, &[2; 200 << 10], false),
-        Err(FsError::NoSpace)
-    );
+    assert_eq!(fs.write(file, 200 << 10, &[2; 200 << 10], false), Err(FsError::NoSpace));
     assert_eq!(fs.space().unwrap().free_bytes, 0);
     // What was there may still be changed, and a second file has no room.
     fs.write(file, 100, &[3; 1000], false).unwrap();
@@ -303,22 +257,8 @@ fn memory_is_bounded_and_given_back() {
     assert_eq!(fs.space().unwrap().free_bytes, 256 << 10);
     fs.write(other, 0, &[4; 256 << 10], false).unwrap();
     let mut byte = [0];
-    fs.setattr(
-        other,
-        &SetAttr {
-            size: Some(1),
-            ..SetAttr::default()
-        },
-    )
-    .unwrap();
-    fs.setattr(
-        other,
-        &SetAttr {
-            size: Some(256 << 10),
-            ..SetAttr::default()
-        },
-    )
-    .unwrap();
+    fs.setattr(other, &SetAttr { size: Some(1), ..SetAttr::default() }).unwrap();
+    fs.setattr(other, &SetAttr { size: Some(256 << 10), ..SetAttr::default() }).unwrap();
     fs.read(other, 100 << 10, &mut byte).unwrap();
     assert_eq!(byte, [0], "a page that was used before shows zeros");
 }
@@ -333,10 +273,7 @@ fn symbolic_links_do_not_lead_out_of_the_directory() {
     let root = fs.root();
     let link = fs.lookup(root, b"link").unwrap();
     assert_eq!(fs.getattr(link).unwrap().kind, Kind::Symlink);
-    assert_eq!(
-        fs.readlink(link).unwrap(),
-        outside.path().as_os_str().as_encoded_bytes()
-    );
+    assert_eq!(fs.readlink(link).unwrap(), outside.path().as_os_str().as_encoded_bytes());
     assert_eq!(fs.lookup(link, b"secret"), Err(FsError::NotDirectory));
     let file = fs.lookup(root, b"file").unwrap();
     assert_eq!(fs.read(file, 0, &mut [0; 4]), Err(FsError::Invalid));
@@ -347,10 +284,7 @@ fn symbolic_links_do_not_lead_out_of_the_directory() {
     host::remove_dir(dir.path().join("sub")).unwrap();
     symlink(outside.path(), dir.path().join("sub")).unwrap();
     assert_eq!(fs.lookup(sub, b"secret"), Err(FsError::Stale));
-    assert_eq!(
-        host::read(outside.path().join("secret")).unwrap(),
-        b"secret"
-    );
+    assert_eq!(host::read(outside.path().join("secret")).unwrap(), b"secret");
 }
 
 #[test]
@@ -372,9 +306,7 @@ fn host_and_target_see_each_other() {
 fn more_files_than_may_be_open_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut fs = AnyFs::Directory(DirFs::new(dir.path(), 1).unwrap());
-    let files: Vec<_> = (0..300)
-        .map(|number| create(&mut fs, &number.to_string()))
-        .collect();
+    let files: Vec<_> = (0..300).map(|number| create(&mut fs, &number.to_string())).collect();
     for (number, file) in files.iter().enumerate() {
         fs.write(*file, 0, &[number as u8], false).unwrap();
     }
