@@ -262,6 +262,17 @@ fn a_message_can_stop_and_extend_the_reactor() {
     assert_eq!(receiver.try_recv(), Ok(Timestamp(9)));
 }
 
+/// Else the watchdog would blame a poller for the time in which the core was given away.
+#[test]
+fn between_turns_the_reactor_is_in_no_poller() {
+    let mut r = reactor(ReactorConfig::default());
+    r.add_poller(fake("p", |_| Progress::Busy)).unwrap();
+    for turn in 1..3 {
+        r.turn(Timestamp(turn));
+        assert_eq!(r.monitor.position(), (turn, crate::monitor::OUTSIDE));
+    }
+}
+
 #[test]
 fn impossible_configurations_are_refused() {
     let refused = |config| Reactor::new("r", config).err().unwrap().to_string();
