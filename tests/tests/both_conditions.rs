@@ -36,7 +36,8 @@ fn a_reply_alone_returns_no_buffer_fills_the_ring_and_loses_nothing() {
     for index in 0..40 {
         write(&mut house, file, index);
     }
-    house.run_for(Duration::from_millis(50));
+    // Longer than the retransmission timeout: the NIC reads the lent memory again.
+    house.run_for(Duration::from_millis(200));
 
     let held = house.counters();
     assert!(held.recvs > before.recvs, "Replies arrive all the while");

@@ -44,7 +44,7 @@ impl<P: Provider> Client<P> {
     pub fn new(provider: P, config: EndpointConfig) -> Self {
         Self {
             endpoint: Endpoint::new(provider, config),
-            mounts: Mounts { list: Vec::new(), established: Vec::new() },
+            mounts: Mounts { list: Vec::new() },
             events_due: Timestamp(0),
         }
     }
@@ -101,10 +101,13 @@ impl<P: Provider> Client<P> {
         completions
     }
 
+    /// Mounts whose connection has come up begin with FSINFO.
     fn greet(&mut self, now: Timestamp) -> usize {
-        let count = self.mounts.established.len();
-        while let Some(index) = self.mounts.established.pop() {
-            self.mounts.list[index].established(&mut self.endpoint, now);
+        let mut count = 0;
+        for mount in self.mounts.list.iter_mut().filter(|mount| mount.greet) {
+            mount.greet = false;
+            mount.established(&mut self.endpoint, now);
+            count += 1;
         }
         count
     }
@@ -187,8 +190,12 @@ impl<P: Provider> Client<P> {
 /// Where the transport's results go.
 struct Mounts {
     list: Vec<Mount>,
-    /// Mounts whose connection has come up in this turn.
-    established: Vec<usize>,
+}
+
+impl Mounts {
+    fn of(&mut self, connection: ConnectionId) -> Option<&mut Mount> {
+        self.list.iter_mut().find(|mount| mount.connection == connection)
+    }
 }
 
 impl Upcalls for Mounts {
@@ -197,17 +204,19 @@ impl Upcalls for Mounts {
         self.list.get_mut(mount).map_or(0, |mount| mount.completed(slot, completed))
     }
 
-    /// Every turn ends with a look at who waits.
-    fn wake(&mut self, _connection: ConnectionId) {}
+    fn wake(&mut self, connection: ConnectionId) {
+        if let Some(mount) = self.of(connection) {
+            mount.parked = false;
+        }
+    }
 
     fn event(&mut self, connection: ConnectionId, event: Event) {
-        let found = self.list.iter().position(|mount| mount.connection == connection);
-        let Some(index) = found else { return };
+        let Some(mount) = self.of(connection) else { return };
         match event {
-            Event::Established => self.established.push(index),
+            Event::Established => mount.greet = true,
             Event::Closed { cause, counters } => {
-                self.list[index].last_counters = Some(*counters);
-                self.list[index].gone(cause.into());
+                mount.last_counters = Some(*counters);
+                mount.gone(cause.into());
             }
         }
     }

@@ -60,6 +60,10 @@ pub(crate) struct Mount {
     /// Tasks to be handed to the transport, in order.
     waiting: VecDeque<u32>,
     done: VecDeque<Done>,
+    /// The connection has come up.
+    pub(crate) greet: bool,
+    /// The transport has no room; it says when there is.
+    pub(crate) parked: bool,
     /// What the connection had done when it ended.
     pub(crate) last_counters: Option<Counters>,
 }
@@ -85,6 +89,8 @@ impl Mount {
             free: (0..slots).rev().collect(),
             waiting: VecDeque::with_capacity(slots as usize),
             done: VecDeque::with_capacity(slots as usize),
+            greet: false,
+            parked: false,
             last_counters: None,
         }
     }
@@ -156,10 +162,10 @@ impl Mount {
     /// Hands waiting operations to the transport until it has no room.
     #[inline]
     pub(crate) fn pump<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
-        while let Some(&slot) = self.waiting.front() {
-            if !self.start(slot, endpoint, now) {
-                break;
-            }
+        while !self.parked
+            && let Some(&slot) = self.waiting.front()
+            && self.start(slot, endpoint, now)
+        {
             self.waiting.pop_front();
         }
     }
@@ -187,7 +193,10 @@ impl Mount {
         let Err(refused) = called else { return true };
         task.buffer = refused.call.payload.into_buffer();
         let error = match refused.why {
-            Refusal::Busy => return false,
+            Refusal::Busy => {
+                self.parked = true;
+                return false;
+            }
             Refusal::NotConnected => match &self.state {
                 MountState::Gone(error) => error.clone(),
                 _ => Error::NotMounted,

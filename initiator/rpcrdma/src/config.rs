@@ -97,11 +97,12 @@ impl TransportConfig {
         batch.max(1)
     }
 
-    /// Request slots: those that may await a Reply, and slack for those whose Reply has come while
-    /// their unsignaled Send still pins the header buffer. A signal comes at the latest after
+    /// Places in the sendctx ring, and request slots, which are as many: those that may await a
+    /// Reply, those of the reverse direction, and slack for those whose Reply has come while their
+    /// unsignaled Send still pins the header buffer. A signal comes at the latest after
     /// `signal_every` Sends, moved to the end of a chain by less than as many again.
-    pub(crate) fn request_slots(&self) -> u32 {
-        self.max_requests + 2 * self.signal_every()
+    pub(crate) fn sendctxs(&self) -> u32 {
+        self.max_requests + BACKCHANNEL_SLOTS + 2 * self.signal_every()
     }
 
     /// Checks every setting against its range.

@@ -18,7 +18,7 @@ use verbs::{
 };
 use wire::rpcrdma::private_data::PrivateData;
 
-use crate::config::{BACKCHANNEL_SLOTS, BufferConfig, TransportConfig};
+use crate::config::{BufferConfig, TransportConfig};
 use crate::credits::Credits;
 use crate::error::{Error, Loss};
 use crate::memory::{Loan, RegisteredPool};
@@ -86,14 +86,14 @@ impl<P: Provider> Connection<P> {
     ) -> Result<Self, Error> {
         config.validate()?;
         let link = provider.resolve(config.remote, config.local)?;
-        let slots = config.request_slots();
+        let slots = config.sendctxs();
         Ok(Self {
             id,
             state: State::Resolving,
             since: now,
             cause: None,
             link: Some(link),
-            sender: Sender::new(slots + BACKCHANNEL_SLOTS, config.signal_every()),
+            sender: Sender::new(slots, config.signal_every()),
             receives: Receives::new(Box::default(), 0),
             slots: Slots::new(slots, config.xid_seed),
             credits: Credits::new(config.max_requests),
@@ -135,13 +135,13 @@ impl<P: Provider> Connection<P> {
 
     /// One Send Queue entry for each ring slot, and one for the drain marker.
     fn send_wr_max(&self) -> u32 {
-        self.config.request_slots() + BACKCHANNEL_SLOTS + 1
+        self.config.sendctxs() + 1
     }
 
     /// A Receive for each call that may be unanswered, and one for each request slot, which may
     /// hold on to a Reply until its Send completes.
     fn recv_wr_max(&self) -> u32 {
-        self.config.max_requests + self.config.request_slots() + BACKCHANNEL_SLOTS
+        self.config.max_requests + self.config.sendctxs()
     }
 
     /// The route is known: makes memory and queue pair, posts Receives, asks to connect.

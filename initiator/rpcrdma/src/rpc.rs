@@ -69,7 +69,8 @@ impl<P: Provider> Connection<P> {
 
     /// Whether a caller that was told to wait may try again.
     pub(crate) fn take_wake(&mut self) -> bool {
-        let room = self.credits.available() && self.slots.has_free();
+        let room =
+            self.credits.available() && self.sender.getter.has_room(1) && self.slots.has_free();
         let wake = self.parked && room && self.state == State::Established;
         self.parked &= !wake;
         wake

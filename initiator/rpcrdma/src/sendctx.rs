@@ -129,9 +129,7 @@ impl Getter {
     /// Takes the next slot for a Send of `wrs` work requests. `None`: the queue is full, wait for
     /// a completion.
     pub fn get(&mut self, wrs: u32) -> Option<&mut Sendctx> {
-        let in_use = self.head.number.wrapping_sub(self.ring.tail.load(Acquire));
-        let wrs_in_use = self.wrs_taken.wrapping_sub(self.ring.wrs_released.load(Relaxed));
-        if in_use as usize == self.ring.slots.len() || wrs_in_use + wrs > self.send_wr_max {
+        if !self.has_room(wrs) {
             return None;
         }
         self.head = self.head.next(self.ring.slots.len());
@@ -146,6 +144,14 @@ impl Getter {
         // after the caller is done with the reference.
         self.ring.head.store(self.head.number, Release);
         Some(slot)
+    }
+
+    /// Whether [`Getter::get`] would succeed.
+    #[must_use]
+    pub fn has_room(&self, wrs: u32) -> bool {
+        let in_use = self.head.number.wrapping_sub(self.ring.tail.load(Acquire));
+        let wrs_in_use = self.wrs_taken.wrapping_sub(self.ring.wrs_released.load(Relaxed));
+        (in_use as usize) < self.ring.slots.len() && wrs_in_use + wrs <= self.send_wr_max
     }
 
     /// Gives back the slot of the latest [`Getter::get`], whose Send was never posted.
