@@ -34,9 +34,9 @@ plan_machine() {
 }
 
 # All of it in one boot.
-machine_run() {
+in_the_machine() {
     local plan status=0
-    plan=$(mktemp "$PWD/target/machine-tests.XXXXXX")
+    plan=$(mktemp)
     plan_machine >"$plan"
     if [[ ! -s $plan ]]; then
         echo "no test for the machine was found: no name begins with $machine_words" >&2
