@@ -327,6 +327,8 @@ impl<B: Backend> Runner<B> {
         self.step_started_ns = now_ns;
         match step {
             Step::Run => self.start_run(now_ns),
+            // Its chunks may be of another size than the job's blocks.
+            Step::CommitLayout => self.slots.drop_buffers(),
             Step::Check => self.restart_samples(now_ns),
             Step::Done => {
                 self.slots.drop_buffers();

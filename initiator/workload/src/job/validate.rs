@@ -15,7 +15,7 @@ impl Job {
 
     /// Checks what only the mount knows: how much one operation may carry.
     pub(crate) fn check_payload(&self, payload_bytes_max: u32) -> Result<(), JobError> {
-        let largest = self.bs_used().max().unwrap_or(0);
+        let largest = self.block_bytes_max();
         if largest > payload_bytes_max {
             return Err(self.error(
                 "bs",
@@ -61,7 +61,7 @@ impl Job {
             }
             return Ok(());
         };
-        let bs = self.bs_used().max().unwrap_or(1);
+        let bs = self.block_bytes_max();
         let each = self.file_bytes().unwrap_or(0);
         if each < u64::from(bs) {
             let files = self.file_count();
@@ -80,7 +80,7 @@ impl Job {
     }
 
     fn check_blocks(&self) -> Result<(), JobError> {
-        if self.io_size.is_some_and(|io| io < u64::from(self.bs_used().max().unwrap_or(1))) {
+        if self.io_size.is_some_and(|io| io < u64::from(self.block_bytes_max())) {
             return Err(self.error("io_size", "io_size is smaller than one block"));
         }
         let mixed = self.rw.reads() && self.rw.writes();
@@ -131,10 +131,13 @@ impl Job {
         Ok(())
     }
 
-    /// The block sizes of the directions that the job has.
-    fn bs_used(&self) -> impl Iterator<Item = u32> {
-        let read = self.rw.reads().then_some(self.bs[0]);
-        let write = self.rw.writes().then_some(self.bs[1]);
-        read.into_iter().chain(write)
+    /// The larger block size of the directions that the job has.
+    pub(crate) fn block_bytes_max(&self) -> u32 {
+        let [read, write] = self.bs;
+        match (self.rw.reads(), self.rw.writes()) {
+            (true, true) => read.max(write),
+            (true, false) => read,
+            (false, _) => write,
+        }
     }
 }

@@ -15,7 +15,7 @@ impl<B: Backend> Runner<B> {
         };
         let space = generator.space(Direction::Write);
         let (len, (file, offset)) = (space.bs(), space.locate(block));
-        if !self.prime(len, now_ns, backend) {
+        if !self.prime(now_ns, backend) {
             return None;
         }
         let slot = self.slots.make(Work::Check, file, now_ns)?;

@@ -33,7 +33,7 @@ impl<B: Backend> Runner<B> {
     fn make_pick(&mut self, pick: Pick, now_ns: u64, backend: &mut B) -> Option<u32> {
         let space = self.generator.as_ref()?.space(pick.direction);
         let (len, (file, offset)) = (space.bs(), space.locate(pick.block));
-        if !self.prime(len, now_ns, backend) {
+        if !self.prime(now_ns, backend) {
             return None;
         }
         let generation = match (&mut self.written, pick.direction) {
@@ -81,8 +81,12 @@ impl<B: Backend> Runner<B> {
         self.job.runtime_ns.is_some_and(|runtime| ran_ns >= runtime)
     }
 
-    /// A buffer for the next idle slot.
-    pub(super) fn prime(&mut self, len: u32, now_ns: u64, backend: &mut B) -> bool {
+    /// A buffer for the next idle slot. All of a step's are of one size, so that any will do.
+    pub(super) fn prime(&mut self, now_ns: u64, backend: &mut B) -> bool {
+        let len = match self.step {
+            Step::Layout => self.layout_chunk,
+            _ => self.job.block_bytes_max(),
+        };
         let primed = self.slots.prime(len, |len| backend.alloc(len));
         self.note_starved(!primed, now_ns);
         primed
@@ -114,7 +118,7 @@ impl<B: Backend> Runner<B> {
         }
     }
 
-    /// Makes a write's data its own: each page is stamped with where and the how-manieth.
+    /// Makes a write's data its own: each page is stamped with its place and the number of the write.
     pub(super) fn stamp(&mut self, index: u32) {
         self.fill(index);
         self.writes_made += 1;

@@ -102,7 +102,7 @@ impl<B: Backend> Runner<B> {
         self.cursor += index as u64;
         let offset = self.files[self.cursor as usize].size_bytes;
         let len = (end - offset).min(self.layout_chunk.into()) as u32;
-        if !self.prime(len, now_ns, backend) {
+        if !self.prime(now_ns, backend) {
             // The pool may have only smaller buffers than a mount's payload.
             if self.in_flight == 0 && self.layout_chunk > LAYOUT_CHUNK_BYTES_MIN {
                 self.layout_chunk /= 2;

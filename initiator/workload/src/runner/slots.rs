@@ -49,11 +49,12 @@ pub(super) struct Slot<Buf> {
     pub(super) filled: u32,
 }
 
-/// All slots. Idle ones are stacked so that the warmest is used next.
+/// All slots. The idle ones that hold a buffer are at the back, the warmest last, so that a transfer
+/// finds a buffer whenever any idle slot has one; what needs none is taken from the front.
 #[derive(Debug)]
 pub(super) struct Slots<Buf> {
     slots: Box<[Slot<Buf>]>,
-    idle: Vec<u32>,
+    idle: VecDeque<u32>,
     /// Made but not taken by the queue, or to be continued.
     ready: VecDeque<u32>,
 }
@@ -91,7 +92,10 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
 
     /// Gives an idle slot work; the caller sets the rest.
     pub(super) fn make(&mut self, work: Work, file: u32, now_ns: u64) -> Option<u32> {
-        let index = self.idle.pop()?;
+        let index = match work {
+            Work::Open | Work::Space | Work::Commit => self.idle.pop_front()?,
+            _ => self.idle.pop_back()?,
+        };
         let slot = self.get(index);
         slot.work = work;
         slot.file = file;
@@ -105,8 +109,12 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
     }
 
     pub(super) fn release(&mut self, index: u32) {
-        self.get(index).work = Work::Idle;
-        self.idle.push(index);
+        let slot = self.get(index);
+        slot.work = Work::Idle;
+        match slot.buf.is_some() {
+            true => self.idle.push_back(index),
+            false => self.idle.push_front(index),
+        }
     }
 
     /// Back to the front of the queue: the backend refused it.
@@ -135,7 +143,7 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
 
     /// Makes sure that the next idle slot has a buffer of `len` bytes.
     pub(super) fn prime(&mut self, len: u32, alloc: impl FnOnce(u32) -> Option<Buf>) -> bool {
-        let Some(&index) = self.idle.last() else {
+        let Some(&index) = self.idle.back() else {
             return false;
         };
         let slot = &mut self.slots[index as usize];
@@ -143,6 +151,8 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
             return true;
         }
         slot.filled = 0;
+        // Too small: the pool may need it back to give another.
+        slot.buf = None;
         slot.buf = alloc(len);
         slot.buf.is_some()
     }

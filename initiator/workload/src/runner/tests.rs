@@ -354,3 +354,42 @@ fn a_block_that_the_mount_cannot_carry_is_refused_with_its_line() {
         )
     );
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(96))]
+
+    /// Whatever the job and however awkward the backend: it ends, moves every byte once, verifies,
+    /// and gives every buffer back.
+    #[test]
+    fn any_job_on_any_backend_ends_well(
+        rw in proptest::sample::select(vec!["read", "write", "randread", "randwrite", "rw", "randrw"]),
+        verify in proptest::sample::select(vec!["", "verify=crc32c\n", "verify=pattern\nverify_pattern=%o\"x\"\n"]),
+        bs in 64u32..5000,
+        blocks in 1u64..80,
+        files in 1u64..4,
+        iodepth in 1u32..40,
+        fsync in 0u32..5,
+        queue_max in 1usize..40,
+        pool_max in 1usize..40,
+        refuse_every in 2u64..9,
+        short_every in 2u64..50,
+        late_polls_max in 0u64..9,
+    ) {
+        let size = u64::from(bs) * blocks * files;
+        let writes = rw != "read" && rw != "randread";
+        let verify = if writes { verify } else { "" };
+        let job = format!(
+            "[j]\nrw={rw}\nbs={bs}\nsize={size}\nnrfiles={files}\niodepth={iodepth}\nfsync={fsync}\nend_fsync=1\n{verify}"
+        );
+        let mut backend = Memory {
+            queue_max, pool_max, refuse_every, short_every, late_polls_max,
+            ..Memory::default()
+        };
+        let result = run(&job, &mut backend);
+        proptest::prop_assert_eq!(&result.failure, &None);
+        let written = result.direction(Write).bytes;
+        let checked = if verify.is_empty() { 0 } else { written };
+        proptest::prop_assert_eq!(result.direction(Read).bytes + written, size + checked);
+        proptest::prop_assert_eq!(backend.overlapping_writes, 0);
+    }
+}
