@@ -34,18 +34,25 @@ impl<B: Backend> Runner<B> {
         }
     }
 
-    /// Looks at the whole block that `index` has read.
+    /// Looks at the block that `index` has read, in one answer or in several.
     pub(super) fn check_block(&mut self, index: u32) {
         let slot = self.slots.get(index);
-        let (offset, len, file) = (slot.offset, slot.whole_len, slot.file);
-        let (work, block) = (slot.work, slot.block);
-        let generation = match (&self.written, work) {
-            (Some(written), Work::Check) => written.generation(block),
+        let (len, file) = (slot.whole_len, slot.file);
+        let offset = slot.offset + u64::from(slot.len) - u64::from(len);
+        let generation = match (&self.written, slot.work) {
+            (Some(written), Work::Check) => written.generation(slot.block),
             _ => None,
         };
-        let Some(buf) = &self.slots.get(index).buf else { return };
-        let data = &buf.as_ref()[..len as usize];
-        let Err(found) = self.verifier.check(data, Stamp { offset, generation }) else {
+        let Some(buf) = &slot.buf else { return };
+        let last = &buf.as_ref()[..slot.len as usize];
+        let block = match slot.partial.is_empty() {
+            true => last,
+            false => {
+                slot.partial.extend_from_slice(last);
+                &slot.partial
+            }
+        };
+        let Err(found) = self.verifier.check(block, Stamp { offset, generation }) else {
             return;
         };
         let path = &self.files[file as usize].path;

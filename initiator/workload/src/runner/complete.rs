@@ -5,9 +5,6 @@ use super::{EIO, Runner, owner};
 use crate::backend::{Backend, IoDone, IoError, IoResult};
 use crate::generate::Direction;
 
-/// A block that must be read whole is read again this often.
-const SHORT_ANSWERS_MAX: u8 = 8;
-
 impl<B: Backend> Runner<B> {
     /// Takes a completion of this runner's.
     pub(super) fn complete(&mut self, now_ns: u64, done: IoDone<B::File, B::Buf>) {
@@ -80,29 +77,25 @@ impl<B: Backend> Runner<B> {
         }
     }
 
+    /// A part was done: the rest is asked for.
     fn short(&mut self, index: u32, bytes: u32) -> bool {
+        let work = self.slots.get(index).work;
+        let checked = self.is_checked(work);
         let slot = self.slots.get(index);
-        let (work, first) = (slot.work, slot.short_answers == 0);
-        slot.short_answers = slot.short_answers.saturating_add(1);
-        if first && work != Work::Layout {
-            self.result.directions[direction(work) as usize].short_ios += 1;
-        }
-        let whole = self.is_checked(work);
-        let slot = self.slots.get(index);
-        if whole {
-            // A block that is checked must be in one buffer, from its beginning.
-            if slot.short_answers > SHORT_ANSWERS_MAX {
-                let what = format!("only {bytes} bytes, {SHORT_ANSWERS_MAX} times");
-                return self.unexpected(index, &what);
+        let first = !std::mem::replace(&mut slot.was_short, true);
+        if let Some(buf) = &mut slot.buf {
+            let (from, to) = (bytes as usize, slot.len as usize);
+            match work {
+                Work::Write | Work::Layout => buf.as_mut().copy_within(from..to, 0),
+                _ if checked => slot.partial.extend_from_slice(&buf.as_ref()[..from]),
+                _ => {}
             }
-            return true;
-        }
-        let (from, to) = (bytes as usize, slot.len as usize);
-        if let (Work::Write | Work::Layout, Some(buf)) = (work, &mut slot.buf) {
-            buf.as_mut().copy_within(from..to, 0);
         }
         slot.offset += u64::from(bytes);
         slot.len -= bytes;
+        if first && work != Work::Layout {
+            self.result.directions[direction(work) as usize].short_ios += 1;
+        }
         true
     }
 

@@ -43,7 +43,10 @@ pub(super) struct Slot<Buf> {
     pub(super) block: u64,
     pub(super) made_ns: u64,
     pub(super) taken_ns: Option<u64>,
-    pub(super) short_answers: u8,
+    pub(super) was_short: bool,
+    /// What short answers brought of a block that must be looked at as a whole. Grows to a block
+    /// at the slot's first short answer and keeps its memory.
+    pub(super) partial: Vec<u8>,
     pub(super) buf: Option<Buf>,
     /// So many bytes of the buffer are random data, not what a read left there.
     pub(super) filled: u32,
@@ -70,7 +73,8 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
             block: 0,
             made_ns: 0,
             taken_ns: None,
-            short_answers: 0,
+            was_short: false,
+            partial: Vec::new(),
             buf: None,
             filled: 0,
         };
@@ -104,7 +108,8 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
         slot.whole_len = 0;
         slot.made_ns = now_ns;
         slot.taken_ns = None;
-        slot.short_answers = 0;
+        slot.was_short = false;
+        slot.partial.clear();
         Some(index)
     }
 
