@@ -166,3 +166,7 @@ where
 fn wrong(field: &'static str, found: impl ToString, why: String) -> ConfigError {
     ConfigError { field, found: found.to_string(), why }
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -136,3 +136,7 @@ fn file_system(config: &Config) -> Result<AnyFs, StartError> {
 fn storage(path: &str, why: impl ToString) -> StartError {
     StartError::Storage { path: path.to_owned(), why: why.to_string() }
 }
+
+#[cfg(test)]
+#[path = "target_tests.rs"]
+mod tests;

@@ -127,16 +127,14 @@ impl<P: Provider> Connection<P> {
         plane: &Plane<P>,
         config: &Config,
     ) -> Result<Self, StartError> {
+        let memory = match Self::prepare(&mut id, sizes, plane, config) {
+            Ok(memory) => memory,
+            Err(error) => {
+                let _ = id.reject(&[]);
+                return Err(error);
+            }
+        };
         let (receives, sends) = (sizes.receives as usize, sizes.sends);
-        let inline = receives + INLINE_SLACK as usize;
-        let pools = [
-            (config.inline_receive_bytes as usize, receives),
-            (config.inline_send_bytes as usize, inline),
-        ];
-        let memory = Registered::<P>::new(&plane.domain, pools, config.hugepages)?;
-        let caps =
-            QueuePairCaps { send_wr_max: sends, recv_wr_max: sizes.receives, send_sge_max: 1 };
-        id.create_queue_pair(&plane.domain, &plane.cq, &caps)?;
         let peer = PrivateData::parse(private_data);
         let inline_bytes = peer.map_or(INLINE_DEFAULT, |peer| peer.receive_size);
         let slots = std::iter::from_fn(|| memory.pools[0].alloc()).map(Slot::Idle).collect();
@@ -177,6 +175,26 @@ impl<P: Provider> Connection<P> {
             return Err(error.into());
         }
         Ok(connection)
+    }
+
+    /// Buffers and queue pair.
+    fn prepare(
+        id: &mut P::Connection,
+        sizes: &Sizes,
+        plane: &Plane<P>,
+        config: &Config,
+    ) -> Result<Registered<P>, StartError> {
+        let (receives, sends) = (sizes.receives as usize, sizes.sends);
+        let inline = receives + INLINE_SLACK as usize;
+        let pools = [
+            (config.inline_receive_bytes as usize, receives),
+            (config.inline_send_bytes as usize, inline),
+        ];
+        let memory = Registered::<P>::new(&plane.domain, pools, config.hugepages)?;
+        let caps =
+            QueuePairCaps { send_wr_max: sends, recv_wr_max: sizes.receives, send_sge_max: 1 };
+        id.create_queue_pair(&plane.domain, &plane.cq, &caps)?;
+        Ok(memory)
     }
 
     /// Looks at connection events: on a timer, for it may cost a system call.

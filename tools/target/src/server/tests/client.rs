@@ -74,7 +74,6 @@ pub(super) struct Client {
     memory: Region,
     next_send: usize,
     next_xid: u32,
-    pub(super) inline_bytes: usize,
     pub(super) arrived: std::collections::VecDeque<Vec<u8>>,
     pub(super) broken: bool,
 }
@@ -110,6 +109,11 @@ impl Client {
     }
 
     pub(super) fn connect_with(world: &mut World, private_data: &[u8]) -> Self {
+        Self::try_connect(world, private_data).unwrap_or_else(|event| panic!("{event:?}"))
+    }
+
+    /// What came instead of a connection is the error.
+    pub(super) fn try_connect(world: &mut World, private_data: &[u8]) -> Result<Self, CmEvent> {
         let mut id = world.fabric.resolve(world.target.nfs_addr(), None).unwrap();
         assert_eq!(id.poll_event(), Some(CmEvent::RouteResolved));
         let domain = id.new_domain().unwrap();
@@ -126,7 +130,6 @@ impl Client {
         let memory = Region::map(&spec).unwrap();
         // SAFETY: the region outlives the registration, and no reference into it is ever made.
         let registration = unsafe { domain.register(memory.addr(), MEMORY, Access::REMOTE) };
-        let inline_bytes = PrivateData::parse(private_data).map_or(1024, |data| data.receive_size);
         let mut client = Self {
             id,
             cq,
@@ -134,7 +137,6 @@ impl Client {
             memory,
             next_send: 0,
             next_xid: 0x1000,
-            inline_bytes: inline_bytes as usize,
             arrived: Default::default(),
             broken: false,
         };
@@ -145,10 +147,10 @@ impl Client {
             match client.id.poll_event() {
                 Some(CmEvent::Established { private_data }) => {
                     assert!(PrivateData::parse(&private_data).is_some());
-                    return client;
+                    return Ok(client);
                 }
                 None => {}
-                Some(other) => panic!("{other:?}"),
+                Some(other) => return Err(other),
             }
         }
         panic!("no connection");
