@@ -9,7 +9,7 @@ use wire::rpcrdma::{Chunk, Emit, EmitKind, ErrorBody, Header, Segment, VERSION, 
 use super::Service;
 use super::connection::{Connection, Reply, Served, Slot};
 use super::falsify::Falsify;
-use super::nfs::{Answer, Room, Unanswered};
+use super::nfs::{Answer, Nfs, Room, Unanswered};
 use super::plan::{Plan, Refusal, SEGMENTS_MAX, WRITE_CHUNKS_MAX};
 use super::plane::Plane;
 use super::send_queue::{Held, Wr};
@@ -17,8 +17,8 @@ use crate::misbehave::Misbehaviour;
 
 /// Parts of a staging buffer start on a cache line.
 const ALIGN: usize = 64;
-/// Room for the longest RDMA_ERROR.
-const ERROR_WRS: u32 = 2;
+/// Sends of one reply, if it is doubled.
+const SENDS_MAX: u32 = 2;
 
 /// The returned lists of a reply.
 struct Returned {
@@ -31,10 +31,24 @@ struct Returned {
     count: usize,
 }
 
-/// The part of a call's buffers that its RPC message occupies.
-enum Message {
-    Inline,
-    Staged(usize),
+/// A call that has arrived.
+pub(super) struct Call {
+    slot: u16,
+    received: Buffer,
+    len: usize,
+}
+
+/// A staging buffer with so many bytes of RPC message at its front; none if that came inline.
+struct Staged {
+    buffer: Buffer,
+    message: usize,
+}
+
+/// What serving needs besides the connection.
+pub(super) struct Context<'a, P: Provider> {
+    pub(super) now: Timestamp,
+    pub(super) plane: &'a Plane<P>,
+    pub(super) service: &'a mut Service,
 }
 
 /// Puts together a call that came by Read chunk: what was inline before it, the chunk, its padding
@@ -57,248 +71,247 @@ pub(super) fn assemble(received: Buffer, len: usize, mut stage: Buffer) -> Slot 
 
 impl<P: Provider> Connection<P> {
     /// Takes the call in `slot` one step further.
-    pub(super) fn serve(
-        &mut self,
-        slot: u16,
-        now: Timestamp,
-        plane: &Plane<P>,
-        service: &mut Service,
-    ) -> Served {
+    pub(super) fn serve(&mut self, slot: u16, context: &mut Context<'_, P>) -> Served {
         let place = &mut self.slots[usize::from(slot)];
-        match std::mem::replace(place, Slot::Vacant) {
-            Slot::Called(received, len) => {
-                let planned = Header::parse(&received[..len]).map_err(Refusal::from);
-                let planned = planned.and_then(|header| {
-                    Plan::new(&header, len, plane.stage_bytes_max()).map(|plan| (header, plan))
-                });
-                match planned {
-                    Err(refusal) => self.refuse(slot, received, len, refusal, now, service),
-                    Ok((_, plan)) if plan.fetch.is_some() => {
-                        self.fetch(slot, received, len, &plan, plane, service)
-                    }
-                    Ok(_) => self.answer(slot, received, len, None, now, plane, service),
-                }
-            }
-            Slot::Fetched(received, len, stage, message) => {
-                let stage = Some((stage, message));
-                self.answer(slot, received, len, stage, now, plane, service)
+        let (call, staged) = match std::mem::replace(place, Slot::Vacant) {
+            Slot::Called(received, len) => (Call { slot, received, len }, None),
+            Slot::Fetched(received, len, buffer, message) => {
+                (Call { slot, received, len }, Some(Staged { buffer, message }))
             }
             other => {
                 *place = other;
-                Served::Done
+                return Served::Done;
             }
+        };
+        let header = Header::parse(&call.received[..call.len]).map_err(Refusal::from);
+        let stage_bytes_max = context.plane.stage_bytes_max();
+        match header.and_then(|header| Plan::new(&header, call.len, stage_bytes_max)) {
+            Err(refusal) => self.refuse(call, refusal, context),
+            Ok(plan) if plan.fetch.is_some() && staged.is_none() => {
+                self.fetch(call, &plan, context)
+            }
+            Ok(plan) => self.answer(call, &plan, staged, context),
         }
     }
 
     /// Reads the call's chunk from the client's memory.
-    fn fetch(
-        &mut self,
-        slot: u16,
-        received: Buffer,
-        len: usize,
-        plan: &Plan,
-        plane: &Plane<P>,
-        service: &mut Service,
-    ) -> Served {
-        let place = usize::from(slot);
-        let bytes = stage_bytes(plan);
-        let stage = match (plan.fetch, Header::parse(&received[..len])) {
+    fn fetch(&mut self, call: Call, plan: &Plan, context: &mut Context<'_, P>) -> Served {
+        let place = usize::from(call.slot);
+        let stage = match (plan.fetch, Header::parse(&call.received[..call.len])) {
             (Some(fetch), Ok(header)) if fetch.segments <= self.send_queue.room() => {
-                plane.stage(bytes.min(plane.stage_bytes_max())).map(|stage| (stage, fetch, header))
+                stage(plan, context.plane).map(|stage| (stage, fetch, header))
             }
             _ => None,
         };
         let Some((stage, fetch, header)) = stage else {
-            self.slots[place] = Slot::Called(received, len);
+            self.slots[place] = Slot::Called(call.received, call.len);
             return Served::Waits;
         };
         let stage = stage.lend();
         let mut addr = stage.addr() + fetch.position as u64;
         let lkey = stage.keys().lkey;
-        let reads = header.reads.iter().map(|read| read.segment).filter(|s| s.length > 0);
-        let wrs = reads.map(|segment| {
+        let segments = header.reads.iter().map(|read| read.segment);
+        let wrs = segments.filter(|segment| segment.length > 0).map(|segment| {
             let sge = Sge { addr, length: segment.length, lkey };
             addr += u64::from(segment.length);
             let op = Op::RdmaRead { remote_addr: segment.offset, rkey: segment.handle };
             Wr { op, sge }
         });
-        service.nfs.stats.rdma_reads.add(u64::from(fetch.segments));
-        self.send_queue.push(Held::Fetch { slot, stage }, wrs, true);
-        self.slots[place] = Slot::Fetching(received, len);
+        context.service.nfs.stats.rdma_reads.add(u64::from(fetch.segments));
+        self.send_queue.push(Held::Fetch { slot: call.slot, stage }, wrs, true);
+        self.slots[place] = Slot::Fetching(call.received, call.len);
         Served::Done
     }
 
     /// Carries the call out and queues the reply, once everything for it is at hand.
-    #[allow(clippy::too_many_arguments)]
     fn answer(
         &mut self,
-        slot: u16,
-        received: Buffer,
-        len: usize,
-        stage: Option<(Buffer, usize)>,
-        now: Timestamp,
-        plane: &Plane<P>,
-        service: &mut Service,
+        call: Call,
+        plan: &Plan,
+        mut staged: Option<Staged>,
+        context: &mut Context<'_, P>,
     ) -> Served {
-        let (header, plan) = match Header::parse(&received[..len]).map_err(Refusal::from) {
-            Ok(header) => match Plan::new(&header, len, plane.stage_bytes_max()) {
-                Ok(plan) => (header, plan),
-                Err(refusal) => return self.refuse(slot, received, len, refusal, now, service),
-            },
-            Err(refusal) => return self.refuse(slot, received, len, refusal, now, service),
-        };
-        let (mut stage, message) = match stage {
-            Some((stage, message)) => (Some(stage), Message::Staged(message)),
-            None => (None, Message::Inline),
-        };
         let needs_stage = plan.payload_room.is_some() || plan.reply_room.is_some();
-        if stage.is_none() && needs_stage {
-            stage = plane.stage(stage_bytes(&plan).min(plane.stage_bytes_max()));
+        if staged.is_none() && needs_stage {
+            staged = stage(plan, context.plane).map(|buffer| Staged { buffer, message: 0 });
         }
-        let room = self.send_queue.room() >= plan.writes + ERROR_WRS;
-        let inline = if room && (stage.is_some() || !needs_stage) { self.inline() } else { None };
-        let Some(mut inline) = inline else {
-            self.slots[usize::from(slot)] = match (message, stage) {
-                (Message::Staged(end), Some(stage)) => Slot::Fetched(received, len, stage, end),
-                _ => Slot::Called(received, len),
+        let ready = staged.is_some() || !needs_stage;
+        let room = self.send_queue.room() >= plan.writes + SENDS_MAX;
+        let Some(mut inline) = (ready && room).then(|| self.inline()).flatten() else {
+            self.slots[usize::from(call.slot)] = match staged {
+                Some(Staged { buffer, message }) if message > 0 => {
+                    Slot::Fetched(call.received, call.len, buffer, message)
+                }
+                _ => Slot::Called(call.received, call.len),
             };
             return Served::Waits;
         };
-
-        if let Some(refusal) = ordered_refusal(plan.xid, service) {
-            drop((inline, stage));
-            return self.refuse(slot, received, len, refusal, now, service);
-        }
-        let mut no_stage = [];
-        let staged = stage.as_deref_mut().unwrap_or(&mut no_stage);
-        let (call, rest_at) = match message {
-            Message::Inline => (&received[plan.inline.clone()], 0),
-            Message::Staged(end) => (&[][..], end.next_multiple_of(ALIGN)),
-        };
-        let (front, rest) = staged.split_at_mut(rest_at.min(staged.len()));
-        let call = match message {
-            Message::Inline => call,
-            Message::Staged(end) => &front[..end],
-        };
-        let payload_max = service.nfs.payload_bytes_max as usize;
-        let payload_bytes = plan.payload_room.map_or(0, |room| room.min(payload_max));
-        let payload_at = rest_at;
-        let (payload, rest) = rest.split_at_mut(payload_bytes.min(rest.len()));
-        let reply_at = payload_at + payload.len();
-        let header_bytes = plan.reply_header_bytes.min(self.inline_bytes);
-        let room = Room {
-            message: match plan.reply_room {
-                Some(room) => {
-                    let room = room.min(rest.len());
-                    &mut rest[..room]
-                }
-                None => &mut inline[header_bytes..self.inline_bytes],
-            },
-            payload: plan.payload_room.is_some().then_some(payload),
-        };
-        let answer = match service.nfs.answer(call, plan.xid, room) {
-            Ok(answer) => answer,
-            Err(why) => {
-                // Given back first: the refusal is sure to find one.
-                drop((inline, stage));
-                let refusal = match why {
-                    Unanswered::NoRoom => Refusal::Error(plan.xid, ErrorBody::Chunk),
-                    Unanswered::PayloadTooShort | Unanswered::NoCall => Refusal::Close,
-                };
-                return self.refuse(slot, received, len, refusal, now, service);
+        let service = &mut *context.service;
+        let placement = match ordered_refusal(plan.xid, service) {
+            Some(refusal) => Err(refusal),
+            None => {
+                let inline = &mut inline[..self.inline_bytes];
+                carry_out(&call, plan, staged.as_mut(), inline, &mut service.nfs)
             }
         };
-
-        let source = stage.as_ref().map_or((0, 0), |stage| (stage.addr(), stage.keys().lkey));
-        let mut writes = std::mem::take(&mut self.writes);
-        let place = Placement { payload_at, reply_at, source, answer };
-        let mut returned = place.results(&header, &mut writes);
-        service.nfs.stats.rdma_writes.add(writes.len() as u64);
-        let lies = Falsify::take(&service.nfs.switch, returned.count > 0);
-        lies.in_chunks(&mut returned.segments[..returned.count]);
-        let credits = lies.credits.unwrap_or(service.credits);
-        let written = returned.emit(plan.xid, credits, &mut inline[..]).unwrap_or(0);
-        let invalidate = self.invalidate.then_some(plan.only_key).flatten();
-        let sent = if plan.reply_room.is_some() { written } else { written + answer.message };
-        let sent = lies.in_message(&mut inline[..], sent);
-
-        let op = invalidate.map_or(Op::Send, |rkey| Op::SendWithInvalidate { rkey });
-        let sge = Sge { addr: inline.addr(), length: sent as u32, lkey: inline.keys().lkey };
-        let staged = if writes.is_empty() { None } else { stage };
-        let send = Wr { op, sge };
-        let reply = Reply { inline, staged, writes, send, copies: lies.copies };
-        self.finish(slot, received, credits, &lies, reply, now, service);
-        Served::Done
+        match placement {
+            Ok(placement) => {
+                self.reply(call, plan, &placement, inline, staged, context);
+                Served::Done
+            }
+            Err(refusal) => {
+                // Given back first: the refusal is sure to find one.
+                drop((inline, staged));
+                self.refuse(call, refusal, context)
+            }
+        }
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Composes the reply's header and work requests.
+    fn reply(
+        &mut self,
+        call: Call,
+        plan: &Plan,
+        placement: &Placement,
+        mut inline: Buffer,
+        staged: Option<Staged>,
+        context: &mut Context<'_, P>,
+    ) {
+        let service = &mut *context.service;
+        let mut writes = std::mem::take(&mut self.writes);
+        let lies = Falsify::take(&service.nfs.switch, plan.writes > 0);
+        let credits = lies.credits.unwrap_or(service.credits);
+        let header =
+            if plan.writes > 0 { Header::parse(&call.received[..call.len]).ok() } else { None };
+        let written = match (header, &staged) {
+            (Some(header), Some(staged)) => {
+                let source = (staged.buffer.addr(), staged.buffer.keys().lkey);
+                let mut returned = placement.results(&header, source, &mut writes);
+                lies.in_chunks(&mut returned.segments[..returned.count]);
+                returned.emit(plan.xid, credits, &mut inline)
+            }
+            _ => bare_header(plan.xid, credits, &mut inline),
+        };
+        service.nfs.stats.rdma_writes.add(writes.len() as u64);
+        let body = if plan.reply_room.is_some() { 0 } else { placement.answer.message };
+        let sent = lies.in_message(&mut inline, written + body);
+        let invalidate = self.invalidate.then_some(plan.only_key).flatten();
+        let op = invalidate.map_or(Op::Send, |rkey| Op::SendWithInvalidate { rkey });
+        let send = Wr { op, sge: sge(&inline, sent) };
+        let staged = staged.filter(|_| !writes.is_empty()).map(|staged| staged.buffer);
+        let reply = Reply { inline, staged, writes, send, copies: lies.copies };
+        self.finish(call, credits, &lies, reply, context);
+    }
+
     fn finish(
         &mut self,
-        slot: u16,
-        received: Buffer,
+        call: Call,
         credits: u32,
         lies: &Falsify,
         mut reply: Reply,
-        now: Timestamp,
-        service: &mut Service,
+        context: &mut Context<'_, P>,
     ) {
-        self.recycle(slot, received);
-        service.nfs.stats.misbehaved.add(lies.count);
+        let stats = &context.service.nfs.stats;
+        self.recycle(call.slot, call.received);
+        stats.misbehaved.add(lies.count);
         if lies.copies == 0 {
             reply.writes.clear();
             self.writes = reply.writes;
             self.credits.finished();
             return;
         }
-        service.nfs.stats.replies.add(1);
+        stats.replies.add(1);
         self.credits.replied(credits);
-        let due = (lies.delay_ns > 0).then(|| now.add_ns(lies.delay_ns));
+        let due = (lies.delay_ns > 0).then(|| context.now.add_ns(lies.delay_ns));
         self.push_or_delay(due, reply);
     }
 
     /// Answers what cannot be served, or does not.
-    fn refuse(
-        &mut self,
-        slot: u16,
-        received: Buffer,
-        len: usize,
-        refusal: Refusal,
-        now: Timestamp,
-        service: &mut Service,
-    ) -> Served {
+    fn refuse(&mut self, call: Call, refusal: Refusal, context: &mut Context<'_, P>) -> Served {
+        let stats = &context.service.nfs.stats;
         let (xid, body, close) = match refusal {
             Refusal::Error(xid, body) => (xid, body, false),
             Refusal::ErrorAndClose(xid, body) => (xid, body, true),
             Refusal::Ignore => {
                 self.credits.finished();
-                self.recycle(slot, received);
+                self.recycle(call.slot, call.received);
                 return Served::Done;
             }
             Refusal::Close => {
-                service.nfs.stats.malformed.add(1);
-                self.recycle(slot, received);
-                self.disconnect(now);
+                stats.malformed.add(1);
+                self.recycle(call.slot, call.received);
+                self.disconnect(context.now);
                 return Served::Done;
             }
         };
-        let inline = if self.send_queue.room() > 0 { self.inline() } else { None };
-        let Some(mut inline) = inline else {
-            self.slots[usize::from(slot)] = Slot::Called(received, len);
+        let room = self.send_queue.room() > 0;
+        let Some(mut inline) = room.then(|| self.inline()).flatten() else {
+            self.slots[usize::from(call.slot)] = Slot::Called(call.received, call.len);
             return Served::Waits;
         };
-        service.nfs.stats.malformed.add(1);
-        service.nfs.stats.rdma_errors.add(1);
-        let sent = emit_error(xid, service.credits, body, &mut inline).unwrap_or(0);
-        let sge = Sge { addr: inline.addr(), length: sent as u32, lkey: inline.keys().lkey };
-        let send = Wr { op: Op::Send, sge };
+        stats.malformed.add(1);
+        stats.rdma_errors.add(1);
+        let credits = context.service.credits;
+        let sent = emit_error(xid, credits, body, &mut inline).unwrap_or(0);
+        let send = Wr { op: Op::Send, sge: sge(&inline, sent) };
         let writes = std::mem::take(&mut self.writes);
         let reply = Reply { inline, staged: None, writes, send, copies: 1 };
-        let honest = Falsify::nothing();
-        self.finish(slot, received, service.credits, &honest, reply, now, service);
+        self.finish(call, credits, &Falsify::nothing(), reply, context);
         if close {
             self.close_when_sent();
         }
         Served::Done
+    }
+}
+
+fn sge(buffer: &Buffer, length: usize) -> Sge {
+    Sge { addr: buffer.addr(), length: length as u32, lkey: buffer.keys().lkey }
+}
+
+/// A staging buffer with room for all that the plan can make use of.
+fn stage<P: Provider>(plan: &Plan, plane: &Plane<P>) -> Option<Buffer> {
+    let call = plan.fetch.map_or(0, |fetch| {
+        (fetch.bytes.next_multiple_of(4) + plan.inline.len()).next_multiple_of(ALIGN)
+    });
+    let results = [plan.payload_room, plan.reply_room].map(|room| room.unwrap_or(0));
+    let bytes = results.into_iter().fold(call, usize::saturating_add);
+    plane.stage(bytes.min(plane.stage_bytes_max()))
+}
+
+/// Lets the program answer, with its results where the client wants them.
+fn carry_out(
+    call: &Call,
+    plan: &Plan,
+    staged: Option<&mut Staged>,
+    inline: &mut [u8],
+    nfs: &mut Nfs,
+) -> Result<Placement, Refusal> {
+    let (front, rest) = match staged {
+        Some(Staged { buffer, message }) => {
+            let (front, rest) = buffer.split_at_mut(message.next_multiple_of(ALIGN));
+            (&front[..*message], rest)
+        }
+        None => (&[][..], &mut [][..]),
+    };
+    let payload_at = front.len().next_multiple_of(ALIGN);
+    let message = if front.is_empty() { &call.received[plan.inline.clone()] } else { front };
+    let payload_max = rest.len().min(nfs.payload_bytes_max as usize);
+    let (payload, rest) = rest.split_at_mut(plan.payload_room.unwrap_or(0).min(payload_max));
+    let reply_at = payload_at + payload.len();
+    let room = Room {
+        message: match plan.reply_room {
+            Some(room) => {
+                let room = room.min(rest.len());
+                &mut rest[..room]
+            }
+            None => inline.get_mut(plan.reply_header_bytes..).unwrap_or_default(),
+        },
+        payload: plan.payload_room.is_some().then_some(payload),
+    };
+    match nfs.answer(message, plan.xid, room) {
+        Ok(answer) => Ok(Placement { payload_at, reply_at, answer }),
+        Err(Unanswered::NoRoom) => Err(Refusal::Error(plan.xid, ErrorBody::Chunk)),
+        Err(Unanswered::PayloadTooShort | Unanswered::NoCall) => Err(Refusal::Close),
     }
 }
 
@@ -322,27 +335,18 @@ fn ordered_refusal(xid: u32, service: &Service) -> Option<Refusal> {
     refusal
 }
 
-/// Bytes of staging that a call can make use of.
-fn stage_bytes(plan: &Plan) -> usize {
-    let call = plan.fetch.map_or(0, |fetch| {
-        (fetch.bytes.next_multiple_of(4) + plan.inline.len()).next_multiple_of(ALIGN)
-    });
-    call.saturating_add(plan.payload_room.unwrap_or(0)).saturating_add(plan.reply_room.unwrap_or(0))
-}
-
 /// Where results lie in the staging buffer.
 struct Placement {
     payload_at: usize,
     reply_at: usize,
-    /// Address and key of the staging buffer.
-    source: (u64, u32),
     answer: Answer,
 }
 
 impl Placement {
     /// Spreads payload and reply over the client's segments: what is returned, and the RDMA Writes
     /// that bring it about.
-    fn results(&self, header: &Header<'_>, writes: &mut Vec<Wr>) -> Returned {
+    /// `source` is address and key of the staging buffer.
+    fn results(&self, header: &Header<'_>, source: (u64, u32), writes: &mut Vec<Wr>) -> Returned {
         let mut returned = Returned {
             segments: [Segment::default(); SEGMENTS_MAX],
             write_counts: [0; WRITE_CHUNKS_MAX],
@@ -350,47 +354,48 @@ impl Placement {
             reply: None,
             count: 0,
         };
+        let at = |offset: usize| (source.0 + offset as u64, source.1);
         for chunk in header.writes.iter() {
             let first = returned.write_chunks == 0;
             let bytes = if first { self.answer.payload } else { 0 };
-            let count = self.spread(&chunk, self.payload_at, bytes, &mut returned, writes);
+            let count = returned.spread(&chunk, at(self.payload_at), bytes, writes);
             returned.write_counts[returned.write_chunks] = count;
             returned.write_chunks += 1;
         }
         if let Some(chunk) = header.reply {
             returned.reply = Some(returned.count);
-            self.spread(&chunk, self.reply_at, self.answer.message, &mut returned, writes);
+            returned.spread(&chunk, at(self.reply_at), self.answer.message, writes);
         }
         returned
-    }
-
-    fn spread(
-        &self,
-        chunk: &Chunk<'_>,
-        at: usize,
-        bytes: usize,
-        returned: &mut Returned,
-        writes: &mut Vec<Wr>,
-    ) -> usize {
-        let (mut addr, mut left) = (self.source.0 + at as u64, bytes as u64);
-        let before = returned.count;
-        for segment in chunk.iter() {
-            let length = left.min(u64::from(segment.length)) as u32;
-            returned.segments[returned.count] = Segment { length, ..segment };
-            returned.count += 1;
-            if length > 0 {
-                let op = Op::RdmaWrite { remote_addr: segment.offset, rkey: segment.handle };
-                writes.push(Wr { op, sge: Sge { addr, length, lkey: self.source.1 } });
-                addr += u64::from(length);
-                left -= u64::from(length);
-            }
-        }
-        returned.count - before
     }
 }
 
 impl Returned {
-    fn emit(&self, xid: u32, credits: u32, out: &mut [u8]) -> Option<usize> {
+    /// Spreads `bytes` at `source` over a chunk's segments; returns how many segments it has.
+    fn spread(
+        &mut self,
+        chunk: &Chunk<'_>,
+        source: (u64, u32),
+        bytes: usize,
+        writes: &mut Vec<Wr>,
+    ) -> usize {
+        let ((mut addr, lkey), mut left) = (source, bytes as u64);
+        let before = self.count;
+        for segment in chunk.iter() {
+            let length = left.min(u64::from(segment.length)) as u32;
+            self.segments[self.count] = Segment { length, ..segment };
+            self.count += 1;
+            if length > 0 {
+                let op = Op::RdmaWrite { remote_addr: segment.offset, rkey: segment.handle };
+                writes.push(Wr { op, sge: Sge { addr, length, lkey } });
+                addr += u64::from(length);
+                left -= u64::from(length);
+            }
+        }
+        self.count - before
+    }
+
+    fn emit(&self, xid: u32, credits: u32, out: &mut [u8]) -> usize {
         let mut chunks = [&[][..]; WRITE_CHUNKS_MAX];
         let mut at = 0;
         for (chunk, count) in chunks.iter_mut().zip(self.write_counts) {
@@ -405,6 +410,13 @@ impl Returned {
             write_chunks: &chunks[..self.write_chunks],
             reply_chunk: self.reply.map(|at| &self.segments[at..self.count]),
         };
-        emit.emit(out).ok()
+        emit.emit(out).unwrap_or(0)
     }
+}
+
+/// The header of a reply without lists, which is what most are.
+fn bare_header(xid: u32, credits: u32, out: &mut [u8]) -> usize {
+    let (kind, reply_chunk) = (EmitKind::Msg, None);
+    let emit = Emit { xid, credits, kind, reads: &[], write_chunks: &[], reply_chunk };
+    emit.emit(out).unwrap_or(0)
 }

@@ -17,11 +17,12 @@ use verbs::{
 };
 use wire::rpcrdma::private_data::{INLINE_DEFAULT, PrivateData};
 
+use super::answer::{self, Context};
 use super::credits::Credits;
 use super::plan::SEGMENTS_MAX;
 use super::plane::{Plane, Registered};
 use super::send_queue::{GROUP_BITS, Held, SendQueue, Wr};
-use super::{Service, StartError, answer};
+use super::{Service, StartError};
 use crate::config::Config;
 
 /// Receives posted beyond the credits, so that a client that oversteps is seen before it is cut
@@ -321,19 +322,20 @@ impl<P: Provider> Connection<P> {
             return false;
         }
         let mut busy = self.send_delayed(now);
+        let mut context = Context { now, plane, service };
         while let Some(&slot) = self.ready.front() {
             busy = true;
-            match self.serve(slot, now, plane, service) {
+            match self.serve(slot, &mut context) {
                 Served::Done => drop(self.ready.pop_front()),
                 Served::Waits => {
-                    service.nfs.stats.calls_parked.add(1);
+                    context.service.nfs.stats.calls_parked.add(1);
                     break;
                 }
             }
         }
         // Receives first: a reply invites the next call.
         self.post_receives(now);
-        self.ring(now, service);
+        self.ring(now, context.service);
         if self.closing && self.send_queue.is_empty() {
             self.disconnect(now);
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use wire::rpcrdma::{
-    Chunk, Emit, EmitKind, ErrorBody, Header, HeaderError, Kind, Segment, VERSION,
+    Chunk, Emit, EmitKind, ErrorBody, HEADER_MIN, Header, HeaderError, Kind, Segment, VERSION,
 };
 
 /// Segments served in all lists of one call together.
@@ -112,6 +112,9 @@ fn fetch(header: &Header<'_>, inline: usize, bytes_max: usize) -> Result<Option<
 
 /// A reply returns every Write chunk and the Reply chunk, with the segments that were offered.
 fn reply_header_bytes(header: &Header<'_>) -> usize {
+    if header.writes.is_empty() && header.reply.is_none() {
+        return HEADER_MIN;
+    }
     let none = [Segment::default(); SEGMENTS_MAX];
     let counts = header.writes.iter().map(|chunk| chunk.segment_count());
     let mut chunks = [none.as_slice(); WRITE_CHUNKS_MAX];

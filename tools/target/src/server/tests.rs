@@ -1,6 +1,8 @@
 //! The server on the soft fabric, against a client that posts its own work requests.
 
+mod allocations;
 mod client;
+mod misbehaving;
 
 use reactor::Timestamp;
 use verbs::CmEvent;
@@ -562,8 +564,6 @@ fn random_bytes_neither_stop_nor_wedge_the_server() {
     client.inline(&mut world, procedure::NULL, &());
 }
 
-mod misbehaving;
-
 #[test]
 fn time_is_the_callers() {
     let mut world = world();
@@ -575,4 +575,26 @@ fn time_is_the_callers() {
     write_inline(&mut client, &mut world, file, 0, b"x");
     let answer = client.inline(&mut world, procedure::GETATTR, &GetattrArgs { file });
     assert_eq!(ok::<Fattr>(&answer).mtime.seconds, 1_700_000_005);
+}
+
+#[test]
+fn reads_and_writes_allocate_nothing() {
+    let mut config = config();
+    (config.inline_send_bytes, config.inline_receive_bytes) = (8192, 8192);
+    let mut world = World::new(config);
+    let mut client = Client::connect(&mut world, 8192);
+    let file = client.create(&mut world, "f");
+    let data = pattern(4096);
+    let mut round = |world: &mut World| {
+        ok::<WriteOk>(&write_inline(&mut client, world, file, 4096, &data));
+        ok::<WriteOk>(&write_by_chunk(&mut client, world, file, &data, 2));
+        assert_eq!(read_inline(&mut client, world, file, 0, 4096), data);
+        read_by_chunk(&mut client, world, file, 4096, &[2048, 2048]);
+    };
+    (0..50).for_each(|_| round(&mut world));
+    world.allocations = 0;
+    (0..500).for_each(|_| round(&mut world));
+    assert_eq!(world.allocations, 0);
+    client.create(&mut world, "g");
+    assert_ne!(world.allocations, 0, "the counter counts");
 }

@@ -15,16 +15,17 @@ use wire::rpcrdma::private_data::PrivateData;
 use wire::rpcrdma::{Emit, EmitKind, Header, Kind, ReadSegment, Segment};
 use wire::xdr::{Decode, Encode, Reader, Writer};
 
+use super::allocations::allocations;
 use crate::fs::FileSystem;
 use crate::server::to_wire;
 use crate::{Config, Storage, Target};
 
 /// Bytes of one send or receive buffer.
-const MESSAGE: usize = 256 << 10;
+const MESSAGE: usize = 8192;
 const RECEIVES: usize = 128;
 const SENDS: usize = 128;
 /// Where data lies that the server reads or writes by itself.
-pub(super) const DATA: usize = (RECEIVES + SENDS) * 4096 + (2 << 20);
+const DATA: usize = (RECEIVES + SENDS) * MESSAGE;
 const MEMORY: usize = DATA + (4 << 20);
 
 type C = <SoftFabric as Provider>::Connection;
@@ -34,6 +35,8 @@ pub(super) struct World {
     pub(super) fabric: SoftFabric,
     pub(super) target: Target<SoftFabric>,
     pub(super) now: Timestamp,
+    /// Made by the target during its turns.
+    pub(super) allocations: u64,
 }
 
 pub(super) fn config() -> Config {
@@ -51,7 +54,7 @@ impl World {
     pub(super) fn new(config: Config) -> Self {
         let fabric = SoftFabric::new(Clock::virtual_time());
         let target = Target::start(&fabric, config).unwrap();
-        Self { fabric, target, now: Timestamp(1) }
+        Self { fabric, target, now: Timestamp(1), allocations: 0 }
     }
 
     pub(super) fn root(&mut self) -> FileHandle {
@@ -62,7 +65,9 @@ impl World {
         for _ in 0..count {
             self.now = self.now.add_ns(10_000);
             self.fabric.set_now(self.now.0);
+            let before = allocations();
             self.target.poll(self.now);
+            self.allocations += allocations() - before;
         }
     }
 }
@@ -170,9 +175,7 @@ impl Client {
     }
 
     fn post_receive(&mut self, slot: usize) {
-        let bytes = if slot < 4 { MESSAGE } else { 4096 };
-        let at = if slot < 4 { slot * MESSAGE } else { (1 << 20) + slot * 4096 };
-        let wr = RecvWr { wr_id: slot as u64, sge: self.sge(at, bytes) };
+        let wr = RecvWr { wr_id: slot as u64, sge: self.sge(slot * MESSAGE, MESSAGE) };
         // SAFETY: the memory lives as long as the client, which makes no references into it.
         unsafe { self.id.post_recv([wr]) }.unwrap();
     }
@@ -212,9 +215,8 @@ impl Client {
 
     /// Sends any bytes.
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        let large = bytes.len() > 4096;
-        let at = (1 << 20) + (RECEIVES + self.next_send % (SENDS - 1)) * 4096;
-        let at = if large { DATA - (1 << 20) } else { at };
+        assert!(bytes.len() <= MESSAGE);
+        let at = (RECEIVES + self.next_send % SENDS) * MESSAGE;
         self.next_send += 1;
         // SAFETY: inside the region, and the buffer's last Send was long ago.
         unsafe {
@@ -237,8 +239,7 @@ impl Client {
                 self.broken = true;
             } else if done.wr_id != u64::MAX {
                 let slot = done.wr_id as usize;
-                let at = if slot < 4 { slot * MESSAGE } else { (1 << 20) + slot * 4096 };
-                let bytes = self.copy(at, done.byte_len as usize);
+                let bytes = self.copy(slot * MESSAGE, done.byte_len as usize);
                 self.arrived.push_back(bytes);
                 self.post_receive(slot);
             }
