@@ -83,13 +83,7 @@ pub struct Completion {
 
 impl Default for Completion {
     fn default() -> Self {
-        Self {
-            wr_id: 0,
-            status: WcStatus::Success,
-            byte_len: 0,
-            invalidated_rkey: None,
-            qp_num: 0,
-        }
+        Self { wr_id: 0, status: WcStatus::Success, byte_len: 0, invalidated_rkey: None, qp_num: 0 }
     }
 }
 
