@@ -80,15 +80,16 @@ impl House {
     /// Starts a target and mounts it; panics if that does not work.
     #[must_use]
     pub fn build(plan: Plan) -> Self {
-        let house = Self::begin(plan);
+        let house = Self::begin_with(plan, |_| ());
         let state = house.client.state(house.mount);
         assert_eq!(state, MountState::Mounted);
         house
     }
 
-    /// Starts a target and waits for the mount to be made or to fail.
+    /// Starts a target and waits for the mount to be made or to fail; `prepare` may set faults
+    /// before the client connects.
     #[must_use]
-    pub fn begin(mut plan: Plan) -> Self {
+    pub fn begin_with(mut plan: Plan, prepare: impl FnOnce(&SoftFabric)) -> Self {
         let fabric = SoftFabric::new(Clock::virtual_time());
         let mut target = Target::start(&fabric, plan.target).expect("the target starts");
         let located = ask_for_root(&mut target, &fabric);
@@ -100,6 +101,7 @@ impl House {
             queue_depth: plan.queue_depth,
             transport: plan.transport,
         };
+        prepare(&fabric);
         let now = Timestamp(fabric.now_ns());
         let mount = client.mount(&config, now).expect("the settings are valid");
         let mut house = Self { fabric, target, client, mount, done: Vec::new() };

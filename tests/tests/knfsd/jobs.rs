@@ -1,0 +1,1 @@
+//! The program itself, as an engineer runs it.

@@ -1,0 +1,18 @@
+//! The whole system against Linux's own NFS server, over rxe, in the virtual machine: what this
+//! client writes is compared with what the server's kernel sees in the export and with what the
+//! kernel's client reads.
+//!
+//! Where there is no such server each test says that it was skipped. docs/harness.md says what
+//! the machine offers.
+#![cfg(feature = "rdma")]
+
+mod data;
+mod directory;
+mod errors;
+mod inline;
+mod jobs;
+mod kernel;
+mod mounting;
+mod server;
+mod session;
+mod stopping;
