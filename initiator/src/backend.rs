@@ -1,0 +1,239 @@
+//! The workload's queue of file operations, kept by a mount.
+//!
+//! Threading: owned by one job poller on one reactor. Per operation nothing is allocated: what is
+//! built here is moved, and only opening a file and failing make text.
+//!
+//! Faults survived: a server that leaves the attributes out of a reply (they are asked for), one
+//! that hands out something that is no regular file, and one that restarts and thereby forgets
+//! unstable writes (the next COMMIT fails and says so).
+
+use client::{Client, Done, File, MountId, Op, Output, Submission};
+use hugepages::{Buffer, Pool};
+use reactor::Timestamp;
+use verbs::Provider;
+use wire::nfs3::{FileType, Sattr, StableHow};
+use workload::backend::{Backend, Io, IoDone, IoError, IoOp, IoResult};
+
+/// Permission bits of the files that jobs make.
+const FILE_MODE: u32 = 0o644;
+const EISDIR: i32 = 21;
+const EINVAL: i32 = 22;
+const EIO: i32 = 5;
+
+type Finished = IoDone<File, Buffer>;
+
+/// A mount as the runners see it.
+pub(crate) struct MountBackend<P: Provider> {
+    pub(crate) client: Client<P>,
+    pub(crate) mount: MountId,
+    /// When the present turn began.
+    pub(crate) now: Timestamp,
+    /// Put before every path: empty, or a directory with its slash.
+    prefix: String,
+    /// The mount's buffers, once it is mounted.
+    pool: Option<Pool>,
+    /// Files that were opened without learning their size, by tag.
+    unsized_files: Vec<(u64, File)>,
+    /// Of the server's life, from the first write.
+    verifier: Option<[u8; 8]>,
+    /// Unstable writes may be gone.
+    restarted: bool,
+}
+
+impl<P: Provider> MountBackend<P> {
+    /// `directory` is where in the mount the jobs' paths begin.
+    pub(crate) fn new(client: Client<P>, mount: MountId, directory: &str, now: Timestamp) -> Self {
+        let prefix = match directory {
+            "" => String::new(),
+            directory => format!("{directory}/"),
+        };
+        Self {
+            client,
+            mount,
+            now,
+            prefix,
+            pool: None,
+            unsized_files: Vec::new(),
+            verifier: None,
+            restarted: false,
+        }
+    }
+
+    /// The mount is made: its buffers can be had.
+    pub(crate) fn mounted(&mut self) {
+        self.pool = self.client.pool(self.mount).cloned();
+    }
+
+    /// Takes and drops what completes after the runners are gone.
+    pub(crate) fn discard(&mut self) {
+        while self.client.next_done(self.mount).is_some() {}
+    }
+
+    fn submission(&self, io: Io<File, Buffer>) -> Submission {
+        let tag = io.tag;
+        let (op, buffer) = match io.op {
+            IoOp::Read { file, offset, len, buf } => (Op::Read { file, offset, len }, Some(buf)),
+            IoOp::Write { file, offset, len, buf, stable } => {
+                let stable = if stable { StableHow::FileSync } else { StableHow::Unstable };
+                (Op::Write { file, offset, len, stable }, Some(buf))
+            }
+            IoOp::Commit { file } => (Op::Commit { file, offset: 0, count: 0 }, None),
+            IoOp::Open { path, create } => {
+                let path = format!("{}{path}", self.prefix);
+                (Op::Open { path, create: create.then_some(FILE_MODE) }, None)
+            }
+            IoOp::SetSize { file, size_bytes } => {
+                let attributes = Sattr { size: Some(size_bytes), ..Sattr::default() };
+                (Op::Setattr { file, attributes }, None)
+            }
+            IoOp::Space { file } => (Op::Fsstat { file }, None),
+        };
+        Submission { tag, op, buffer }
+    }
+
+    /// A submission that found no room, as the operation it was made of.
+    fn undo(&self, refused: Submission) -> Io<File, Buffer> {
+        let op = match (refused.op, refused.buffer) {
+            (Op::Read { file, offset, len }, Some(buf)) => IoOp::Read { file, offset, len, buf },
+            (Op::Write { file, offset, len, stable }, Some(buf)) => {
+                let stable = stable == StableHow::FileSync;
+                IoOp::Write { file, offset, len, buf, stable }
+            }
+            (Op::Commit { file, .. }, _) => IoOp::Commit { file },
+            (Op::Open { mut path, create }, _) => {
+                IoOp::Open { path: path.split_off(self.prefix.len()), create: create.is_some() }
+            }
+            (Op::Setattr { file, attributes }, _) => {
+                IoOp::SetSize { file, size_bytes: attributes.size.unwrap_or_default() }
+            }
+            (Op::Fsstat { file }, _) => IoOp::Space { file },
+            _ => unreachable!("`submission` makes no other operation"),
+        };
+        Io { tag: refused.tag, op }
+    }
+
+    /// What a result means to the runner; `None` when there is one more thing to ask.
+    fn finished(&mut self, done: Done) -> Option<Finished> {
+        let Done { tag, result, buffer: buf } = done;
+        let result = match result {
+            Ok(output) => self.result(tag, output)?,
+            Err(error) => {
+                self.unsized_files.retain(|(of, _)| *of != tag);
+                Err(IoError { errno: error.errno(), message: error.to_string() })
+            }
+        };
+        Some(IoDone { tag, buf, result })
+    }
+
+    fn result(&mut self, tag: u64, output: Output) -> Option<Result<IoResult<File>, IoError>> {
+        Some(match output {
+            Output::Read { count, .. } => Ok(IoResult::Bytes(count)),
+            Output::Written { count, verifier, .. } => {
+                self.see(verifier);
+                Ok(IoResult::Bytes(count))
+            }
+            Output::Committed { verifier } => {
+                self.see(verifier);
+                self.committed()
+            }
+            Output::Opened { file, attributes: Some(found) } => {
+                regular(found.file_type).map(|()| opened(file, found.size))
+            }
+            Output::Opened { file, attributes: None } => return self.ask_size(tag, file),
+            Output::Attributes(found) => {
+                let at = self.unsized_files.iter().position(|(of, _)| *of == tag);
+                match (at.map(|at| self.unsized_files.swap_remove(at)), found) {
+                    (None, _) => Ok(IoResult::Done),
+                    (Some((_, file)), Some(found)) => {
+                        regular(found.file_type).map(|()| opened(file, found.size))
+                    }
+                    (Some(_), None) => {
+                        Err(failure(EIO, "the server does not tell the file's size"))
+                    }
+                }
+            }
+            Output::Fsstat(space) => Ok(IoResult::Available(space.available_bytes)),
+            Output::Nothing | Output::Access(_) | Output::Fsinfo(_) | Output::Listing { .. } => {
+                Ok(IoResult::Done)
+            }
+        })
+    }
+
+    fn ask_size(&mut self, tag: u64, file: File) -> Option<Result<IoResult<File>, IoError>> {
+        self.unsized_files.push((tag, file));
+        let ask = Submission { tag, op: Op::Getattr { file }, buffer: None };
+        // The place of the operation that has just finished is free.
+        match self.client.submit(self.mount, ask, self.now) {
+            Ok(()) => None,
+            Err(_full) => {
+                self.unsized_files.retain(|(of, _)| *of != tag);
+                Some(Err(failure(EIO, "no room to ask for the file's size")))
+            }
+        }
+    }
+
+    /// RFC 1813 §3.3.21: another verifier than that of the writes means that the server has
+    /// restarted in between.
+    fn see(&mut self, verifier: [u8; 8]) {
+        let before = self.verifier.replace(verifier);
+        self.restarted |= before.is_some_and(|before| before != verifier);
+    }
+
+    fn committed(&mut self) -> Result<IoResult<File>, IoError> {
+        if std::mem::take(&mut self.restarted) {
+            let what = "the server has restarted: writes that were not committed may be lost";
+            return Err(failure(EIO, what));
+        }
+        Ok(IoResult::Done)
+    }
+}
+
+impl<P: Provider> Backend for MountBackend<P> {
+    type File = File;
+    type Buf = Buffer;
+
+    #[inline]
+    fn alloc(&mut self, len: u32) -> Option<Buffer> {
+        let pool = self.pool.as_ref()?;
+        if pool.buffer_len() < len as usize {
+            return None;
+        }
+        pool.alloc()
+    }
+
+    #[inline]
+    fn submit(&mut self, io: Io<File, Buffer>) -> Result<(), Io<File, Buffer>> {
+        let submission = self.submission(io);
+        let refused = self.client.submit(self.mount, submission, self.now);
+        refused.map_err(|refused| self.undo(refused))
+    }
+
+    #[inline]
+    fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(Finished)) -> usize {
+        self.client.turn(Timestamp(now_ns));
+        let mut count = 0;
+        while let Some(result) = self.client.next_done(self.mount) {
+            if let Some(finished) = self.finished(result) {
+                done(finished);
+                count += 1;
+            }
+        }
+        count
+    }
+}
+
+fn opened(file: File, size_bytes: u64) -> IoResult<File> {
+    IoResult::Opened { file, size_bytes }
+}
+
+fn regular(file_type: FileType) -> Result<(), IoError> {
+    match file_type {
+        FileType::Regular => Ok(()),
+        FileType::Directory => Err(failure(EISDIR, "it is a directory")),
+        _ => Err(failure(EINVAL, "it is no regular file")),
+    }
+}
+
+fn failure(errno: i32, message: &str) -> IoError {
+    IoError { errno, message: message.to_owned() }
+}

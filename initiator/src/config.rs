@@ -1,0 +1,250 @@
+//! Settings: one declaration for the flag and for the key of the configuration file. A flag wins
+//! over the file, the file over the default.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use client::MountOptions;
+use reactor::IdlePolicy;
+use rpcrdma::{BufferConfig, EndpointConfig, TransportConfig};
+use serde::Deserialize;
+use wire::rpc::{Auth, AuthSys};
+
+use crate::values::{
+    Cores, HugepagePolicy, Idle, PageSize, Registration, Security, SecurityFlavor, Size,
+};
+
+/// Largest configuration file that is read.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// How long each step of MOUNT over TCP may take.
+const MOUNT_STEP: Duration = Duration::from_secs(10);
+
+/// Declares a section: a struct of optional settings, and how one lies over another.
+macro_rules! section {
+    ($heading:literal, $name:ident { $($(#[$field_attr:meta])* $field:ident: $type:ty,)* }) => {
+        #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+        #[command(next_help_heading = $heading)]
+        #[serde(deny_unknown_fields, default)]
+        pub(crate) struct $name { $($(#[$field_attr])* pub(crate) $field: Option<$type>,)* }
+
+        impl $name {
+            fn over(self, below: Self) -> Self {
+                Self { $($field: self.$field.or(below.$field),)* }
+            }
+        }
+    };
+}
+
+section! {
+    "Transport",
+    Transport {
+        /// Calls in flight on a mount; the server may grant fewer [default: 128]
+        #[arg(long, value_name = "N")]
+        max_requests: u32,
+        /// Ask for a completion with every Nth Send, 0 or 1 with each [default: 7]
+        #[arg(long, value_name = "N")]
+        send_batch: u32,
+        /// Inline threshold of both directions [default: 4k]
+        #[arg(long, value_name = "SIZE")]
+        inline: Size,
+        /// Largest message sent inline [default: --inline]
+        #[arg(long, value_name = "SIZE")]
+        inline_send: Size,
+        /// Largest message received inline [default: --inline]
+        #[arg(long, value_name = "SIZE")]
+        inline_receive: Size,
+        /// Data up to this size is copied into the Send, larger data gathered [default: 512]
+        #[arg(long, value_name = "SIZE")]
+        copy_max: Size,
+        /// Port of MOUNT; the server's rpcbind is asked unless told
+        #[arg(long, value_name = "PORT")]
+        mountport: u16,
+        /// How long a call may go unanswered, in tenths of a second as in nfs(5) [default: 600]
+        #[arg(long, value_name = "DECISECONDS")]
+        timeo: u32,
+        /// Credential: sys (AUTH_SYS) or none [default: sys]
+        #[arg(long, value_name = "FLAVOR")]
+        sec: Security,
+        /// User of sec=sys [default: yours]
+        #[arg(long, value_name = "UID")]
+        uid: u32,
+        /// Group of sec=sys [default: yours]
+        #[arg(long, value_name = "GID")]
+        gid: u32,
+    }
+}
+
+section! {
+    "Memory",
+    Memory {
+        /// Buffers on huge pages: required, preferred or off [default: preferred]
+        #[arg(long, value_name = "POLICY")]
+        hugepages: HugepagePolicy,
+        /// Which huge pages: 2M or 1G [default: 2M]
+        #[arg(long, value_name = "SIZE")]
+        page_size: PageSize,
+        /// How buffers are registered: static [default: static]
+        #[arg(long, value_name = "HOW")]
+        registration: Registration,
+    }
+}
+
+section! {
+    "Reactors",
+    ReactorSection {
+        /// Cores to run jobs on, one pinned reactor each: 0,1 or 2-5 [default: as many as jobs]
+        #[arg(short = 'c', long, value_name = "LIST")]
+        cores: Cores,
+        /// When there is nothing to do: spin, yield, nice:N, sched-batch or sched-idle
+        /// [default: spin]
+        #[arg(long, value_name = "POLICY")]
+        idle: Idle,
+        /// Entries of a completion queue [default: 16384]
+        #[arg(long, value_name = "N")]
+        cq_depth: u32,
+        /// Completions taken in one poll [default: 64]
+        #[arg(long, value_name = "N")]
+        poll_batch: u32,
+    }
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    pub(crate) transport: Transport,
+    pub(crate) memory: Memory,
+    pub(crate) reactor: ReactorSection,
+}
+
+impl Settings {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let size = std::fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.len();
+        if size > FILE_BYTES_MAX {
+            bail!("{shown} has {size} bytes; a configuration file has at most {FILE_BYTES_MAX}");
+        }
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+        Self::parse(&text, &shown.to_string())
+    }
+
+    /// Reads text; `name` is where errors say it stands.
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let at = error.span().map_or(0, |span| span.start).min(text.len());
+            let before = &text.as_bytes()[..at];
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            let key = key_of_line(text, line);
+            let message = error.message().replace('\n', "; ");
+            anyhow::anyhow!("{name}:{line}: {key}{message}")
+        })
+    }
+
+    /// These where they are set, `below` where not.
+    pub(crate) fn over(self, below: Self) -> Self {
+        Self {
+            transport: self.transport.over(below.transport),
+            memory: self.memory.over(below.memory),
+            reactor: self.reactor.over(below.reactor),
+        }
+    }
+
+    /// The connection to `remote`, with buffers still to be sized.
+    pub(crate) fn transport_config(&self, remote: std::net::SocketAddr) -> Result<TransportConfig> {
+        let set = &self.transport;
+        let mut config = TransportConfig::new(remote);
+        let inline = |own: &Option<Size>, name, default| match own.as_ref().or(set.inline.as_ref())
+        {
+            Some(size) => size.bytes_u32(name),
+            None => Ok(default),
+        };
+        config.inline_send = inline(&set.inline_send, "inline_send", config.inline_send)?;
+        config.inline_receive =
+            inline(&set.inline_receive, "inline_receive", config.inline_receive)?;
+        config.max_requests = set.max_requests.unwrap_or(config.max_requests);
+        config.send_batch = set.send_batch;
+        if let Some(size) = &set.copy_max {
+            config.copy_max = size.bytes_u32("copy_max")?;
+        }
+        if let Some(timeo) = set.timeo {
+            if timeo == 0 {
+                bail!("timeo = 0: at least 1 (a tenth of a second)");
+            }
+            config.rpc_timeout_ns = u64::from(timeo) * 100_000_000;
+        }
+        config.xid_seed = std::process::id().wrapping_mul(0x9e37_79b9);
+        config.buffers = BufferConfig {
+            policy: self.hugepages(),
+            page_size: self.memory.page_size.as_ref().map_or_else(Default::default, |s| s.0),
+            ..BufferConfig::default()
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what can be checked before anything is started.
+    pub(crate) fn check(&self) -> Result<()> {
+        let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        self.transport_config(nowhere)?;
+        self.endpoint_config().map(drop)
+    }
+
+    pub(crate) fn hugepages(&self) -> hugepages::Policy {
+        self.memory.hugepages.as_ref().map_or_else(Default::default, |policy| policy.0)
+    }
+
+    pub(crate) fn idle(&self) -> Option<IdlePolicy> {
+        self.reactor.idle.as_ref().map(|idle| idle.0)
+    }
+
+    pub(crate) fn endpoint_config(&self) -> Result<EndpointConfig> {
+        let default = EndpointConfig::default();
+        let cq_depth = self.reactor.cq_depth.unwrap_or(default.cq_depth);
+        let poll_batch = self.reactor.poll_batch.map_or(default.poll_batch, |n| n as usize);
+        if !(1..=4096).contains(&poll_batch) {
+            bail!("poll_batch = {poll_batch}: allowed is 1 to 4096");
+        }
+        if cq_depth == 0 {
+            bail!("cq_depth = 0: at least 1 is needed, and every queue entry has its place");
+        }
+        Ok(EndpointConfig { connections_max: 1, cq_depth, poll_batch })
+    }
+
+    pub(crate) fn mount_options(&self) -> MountOptions {
+        MountOptions {
+            mount_port: self.transport.mountport,
+            timeout: MOUNT_STEP,
+            auth: self.credential(),
+        }
+    }
+
+    pub(crate) fn credential(&self) -> Auth {
+        let set = &self.transport;
+        if matches!(set.sec, Some(Security(SecurityFlavor::None))) {
+            return Auth::None;
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Auth::Sys(AuthSys {
+            stamp: std::process::id(),
+            machine: host.trim().to_owned(),
+            uid: set.uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw()),
+            gid: set.gid.unwrap_or_else(|| nix::unistd::getegid().as_raw()),
+            gids: Vec::new(),
+        })
+    }
+}
+
+/// The key on a line, for a message about its value; the message names unknown keys itself.
+fn key_of_line(text: &str, line: usize) -> String {
+    let content = text.lines().nth(line - 1).unwrap_or("");
+    match content.split_once('=') {
+        Some((key, _)) => format!("{}: ", key.trim()),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,54 @@
+use super::Settings;
+
+fn error(text: &str) -> String {
+    format!("{:#}", Settings::parse(text, "x.toml").expect_err(text))
+}
+
+#[test]
+fn errors_name_file_line_and_key_in_one_line() {
+    let message = error("[transport]\n\nmax_reqests = 3\n");
+    assert!(message.starts_with("x.toml:3: max_reqests: unknown field"), "{message}");
+    assert!(message.contains("max_requests"), "it says which there are: {message}");
+    let message = error("[transport]\ninline = \"4 apples\"\n");
+    assert!(message.starts_with("x.toml:2: inline: '4 apples' is not a size"), "{message}");
+    let message = error("[nonsense]\n");
+    assert!(message.starts_with("x.toml:1: "), "{message}");
+    let message = error("[memory]\nregistration = \"window\"\n");
+    assert!(message.contains("not available in this version"), "{message}");
+    let message = error("[transport\n");
+    assert!(message.starts_with("x.toml:1: ") && !message.contains('\n'), "{message}");
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let file = Settings::parse("[transport]\nmax_requests = 7\nsend_batch = 2\n", "x").expect("ok");
+    let flags = Settings::parse("[transport]\nmax_requests = 9\n", "x").expect("ok");
+    let both = flags.over(file);
+    let remote = "127.0.0.1:20049".parse().expect("an address");
+    let config = both.transport_config(remote).expect("good settings");
+    assert_eq!((config.max_requests, config.send_batch, config.copy_max), (9, Some(2), 512));
+}
+
+#[test]
+fn one_inline_threshold_sets_both_and_each_can_be_set() {
+    let text = "[transport]\ninline = \"8k\"\ninline_receive = 16384\ntimeo = 5\n";
+    let remote = "127.0.0.1:20049".parse().expect("an address");
+    let config = Settings::parse(text, "x").and_then(|s| s.transport_config(remote)).expect("ok");
+    assert_eq!((config.inline_send, config.inline_receive), (8192, 16384));
+    assert_eq!(config.rpc_timeout_ns, 500_000_000);
+}
+
+#[test]
+fn absurd_settings_are_refused_with_what_is_allowed() {
+    let remote = "127.0.0.1:20049".parse().expect("an address");
+    for (text, says) in [
+        ("max_requests = 0", "max_requests = 0: allowed is 1 to 4096"),
+        ("inline = 1000", "inline_send = 1000: allowed is"),
+        ("timeo = 0", "timeo = 0: at least 1"),
+        ("inline = \"8g\"", "inline_send = 8589934592"),
+    ] {
+        let settings = Settings::parse(&format!("[transport]\n{text}\n"), "x").expect("parses");
+        let message = format!("{:#}", settings.transport_config(remote).expect_err(text));
+        assert!(message.contains(says), "{message}");
+    }
+}

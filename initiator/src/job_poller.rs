@@ -1,0 +1,280 @@
+//! One mount on one reactor and the jobs that run over it: mounts, runs them, unmounts, reports.
+//!
+//! Threading: made, polled and dropped on its reactor. It tells the main thread what happens over
+//! a channel that has room for all it will ever say.
+//!
+//! Faults survived: a mount that fails or is lost; a stop in any phase; a server that goes silent
+//! after a stop (its operations are given up with the connection after a while). Nothing is
+//! reported before every operation is back and the connection is gone.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use client::{Client, MountConfig, MountState};
+use crossbeam_channel::Sender;
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use reactor::{Poller, Progress, Timestamp, Turn};
+use rpcrdma::{Counters, EndpointConfig};
+use verbs::Provider;
+use workload::{CpuUse, Instance, JobResult, Limits, Runner, RunnerProgress, RunnerSet};
+
+use crate::backend::MountBackend;
+
+/// After a stop, operations have so long to come back before the connection is closed on them.
+const STOP_PATIENCE_NS: u64 = 2_000_000_000;
+
+/// What a poller is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Assignment {
+    /// Which site of the plan it mounts.
+    pub(crate) site: usize,
+    /// How.
+    pub(crate) mount: MountConfig,
+    /// Limits of its endpoint.
+    pub(crate) endpoint: EndpointConfig,
+    /// Where in the mount the jobs' paths begin.
+    pub(crate) directory: String,
+    /// What runs.
+    pub(crate) instances: Vec<Instance>,
+}
+
+/// What a poller tells.
+pub(crate) enum Event {
+    /// The jobs run; here is where to see how far they are.
+    Started(Vec<(Instance, Arc<workload::Progress>)>),
+    /// All is over, and the mount is gone.
+    Ended(Box<Outcome>),
+}
+
+/// Events of one poller in its life.
+pub(crate) const EVENTS_MAX: usize = 2;
+
+/// What came of an assignment.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) site: usize,
+    /// By index of the instance; or why nothing ran.
+    pub(crate) results: Result<Vec<(u32, JobResult)>, String>,
+    pub(crate) counters: Counters,
+    pub(crate) credits_granted: Option<u32>,
+    pub(crate) memory: Option<String>,
+}
+
+enum Phase<P: Provider> {
+    Mounting,
+    Running(RunnerSet<MountBackend<P>>),
+    Unmounting,
+    Done,
+}
+
+/// See the module documentation.
+pub(crate) struct JobPoller<P: Provider> {
+    phase: Phase<P>,
+    backend: MountBackend<P>,
+    site: usize,
+    instances: Vec<Instance>,
+    events: Sender<Event>,
+    /// Pollers of this reactor that are not done; the last one stops it.
+    pending: Rc<Cell<usize>>,
+    cpu_at_start: CpuUse,
+    stop_seen: Option<Timestamp>,
+    results: Option<Result<Vec<(u32, JobResult)>, String>>,
+    credits_granted: Option<u32>,
+    memory: Option<String>,
+}
+
+impl<P: Provider> JobPoller<P> {
+    /// Begins to mount.
+    ///
+    /// # Errors
+    /// A setting out of range, or no RDMA on this host.
+    pub(crate) fn new(
+        provider: P,
+        assignment: Assignment,
+        events: Sender<Event>,
+        pending: Rc<Cell<usize>>,
+        now: Timestamp,
+    ) -> Result<Self, client::Error> {
+        let Assignment { site, mount, endpoint, directory, instances } = assignment;
+        let mut client = Client::new(provider, endpoint);
+        let id = client.mount(&mount, now)?;
+        Ok(Self {
+            phase: Phase::Mounting,
+            backend: MountBackend::new(client, id, &directory, now),
+            site,
+            instances,
+            events,
+            pending,
+            cpu_at_start: CpuUse::default(),
+            stop_seen: None,
+            results: None,
+            credits_granted: None,
+            memory: None,
+        })
+    }
+
+    fn mounting(&mut self, now: Timestamp, stopping: bool) -> Progress {
+        let worked = self.backend.client.turn(now) > 0;
+        match self.backend.client.state(self.backend.mount) {
+            MountState::Gone(error) => self.results = Some(Err(error.to_string())),
+            _ if stopping => self.results = Some(Ok(Vec::new())),
+            MountState::Mounted => return self.start(now),
+            MountState::Mounting if worked => return Progress::Busy,
+            MountState::Mounting => return Progress::Idle,
+        }
+        self.unmount(now)
+    }
+
+    /// The mount is made: so are the runners.
+    fn start(&mut self, now: Timestamp) -> Progress {
+        let MountBackend { client, mount, .. } = &self.backend;
+        self.memory = client.memory_report(*mount);
+        let payload = client.limits(*mount).map_or(0, |l| l.read_max.min(l.write_max));
+        let limits = Limits { payload_bytes_max: payload };
+        self.backend.mounted();
+        let numbered = (0..).zip(&self.instances);
+        let runners = numbered.map(|(id, instance)| Runner::new(instance, limits, id));
+        match runners.collect::<Result<Vec<_>, _>>() {
+            Ok(runners) => {
+                let progress = runners.iter().map(Runner::progress);
+                let watched = self.instances.iter().cloned().zip(progress).collect();
+                self.tell(Event::Started(watched));
+                self.cpu_at_start = thread_cpu();
+                self.phase = Phase::Running(RunnerSet::new(runners));
+                Progress::Busy
+            }
+            Err(error) => {
+                self.results = Some(Err(error.to_string()));
+                self.unmount(now)
+            }
+        }
+    }
+
+    fn running(&mut self, now: Timestamp, stopping: bool) -> Progress {
+        let Phase::Running(runners) = &mut self.phase else { return Progress::Idle };
+        if stopping {
+            let since = *self.stop_seen.get_or_insert_with(|| {
+                runners.stop();
+                now
+            });
+            if now.ns_since(since) > STOP_PATIENCE_NS {
+                self.backend.client.unmount(self.backend.mount, now);
+            }
+        }
+        match runners.turn(now.0, &mut self.backend) {
+            RunnerProgress::Busy => Progress::Busy,
+            RunnerProgress::Idle => Progress::Idle,
+            RunnerProgress::Finished => {
+                self.collect();
+                self.unmount(now)
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        self.credits_granted = self.backend.client.credits_granted(self.backend.mount);
+        let Phase::Running(runners) = std::mem::replace(&mut self.phase, Phase::Unmounting) else {
+            return;
+        };
+        let mut results = runners.into_results();
+        let cpu = share_of_cpu(&self.cpu_at_start, &thread_cpu(), results.len() as u64);
+        for result in &mut results {
+            result.cpu = cpu;
+        }
+        let indices = self.instances.iter().map(|instance| instance.index);
+        self.results = Some(Ok(indices.zip(results).collect()));
+    }
+
+    fn unmount(&mut self, now: Timestamp) -> Progress {
+        self.backend.client.unmount(self.backend.mount, now);
+        self.phase = Phase::Unmounting;
+        Progress::Busy
+    }
+
+    fn unmounting(&mut self, turn: &mut Turn<'_>) -> Progress {
+        let MountBackend { client, mount, .. } = &mut self.backend;
+        let worked = client.turn(turn.now()) > 0;
+        let gone = matches!(client.state(*mount), MountState::Gone(_));
+        let empty = client.in_flight(*mount) == 0;
+        self.backend.discard();
+        match (gone && empty, worked) {
+            (true, _) => self.end(turn),
+            (false, true) => Progress::Busy,
+            (false, false) => Progress::Idle,
+        }
+    }
+
+    fn end(&mut self, turn: &mut Turn<'_>) -> Progress {
+        self.phase = Phase::Done;
+        let outcome = Outcome {
+            site: self.site,
+            results: self.results.take().unwrap_or_else(|| Ok(Vec::new())),
+            counters: self.backend.client.counters(self.backend.mount).unwrap_or_default(),
+            credits_granted: self.credits_granted,
+            memory: self.memory.take(),
+        };
+        self.tell(Event::Ended(Box::new(outcome)));
+        self.pending.set(self.pending.get() - 1);
+        if self.pending.get() == 0 {
+            turn.request_stop();
+        }
+        Progress::Done
+    }
+
+    fn tell(&self, event: Event) {
+        // There is room for everything; if nobody listens any more there is nobody to tell.
+        let _ = self.events.try_send(event);
+    }
+}
+
+impl<P: Provider> Poller for JobPoller<P> {
+    fn name(&self) -> &str {
+        "jobs"
+    }
+
+    fn poll(&mut self, turn: &mut Turn<'_>) -> Progress {
+        let (now, stopping) = (turn.now(), turn.stopping());
+        self.backend.now = now;
+        match self.phase {
+            Phase::Running(_) => self.running(now, stopping),
+            Phase::Mounting => self.mounting(now, stopping),
+            Phase::Unmounting => self.unmounting(turn),
+            Phase::Done => Progress::Done,
+        }
+    }
+
+    fn drained(&self) -> bool {
+        matches!(self.phase, Phase::Done)
+    }
+}
+
+/// What the calling thread has used so far.
+fn thread_cpu() -> CpuUse {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else { return CpuUse::default() };
+    let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    let ns = |time: nix::sys::time::TimeVal| count(time.num_nanoseconds());
+    let switches = |usage: &Usage| {
+        count(usage.voluntary_context_switches()) + count(usage.involuntary_context_switches())
+    };
+    CpuUse {
+        user_ns: ns(usage.user_time()),
+        system_ns: ns(usage.system_time()),
+        context_switches: switches(&usage),
+        major_faults: count(usage.major_page_faults()),
+        minor_faults: count(usage.minor_page_faults()),
+    }
+}
+
+/// A thread's use between two moments, divided equally among the jobs that it ran.
+fn share_of_cpu(from: &CpuUse, to: &CpuUse, jobs: u64) -> CpuUse {
+    let share = |from: u64, to: u64| to.saturating_sub(from) / jobs.max(1);
+    CpuUse {
+        user_ns: share(from.user_ns, to.user_ns),
+        system_ns: share(from.system_ns, to.system_ns),
+        context_switches: share(from.context_switches, to.context_switches),
+        major_faults: share(from.major_faults, to.major_faults),
+        minor_faults: share(from.minor_faults, to.minor_faults),
+    }
+}

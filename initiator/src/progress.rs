@@ -1,0 +1,101 @@
+//! The line that shows how far a run is, when there is a terminal to show it on.
+//!
+//! Threading: the main thread's; it reads counters that the runners store once a turn.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use workload::{Instance, Phase, Progress, Snapshot};
+
+/// How often the line changes.
+const EVERY: Duration = Duration::from_millis(500);
+/// Steps of the bar.
+const STEPS: u64 = 1000;
+
+/// See the module documentation.
+pub(crate) struct ProgressLine {
+    bar: Option<ProgressBar>,
+    watched: Vec<(Instance, Arc<Progress>)>,
+    drawn: Instant,
+    ios: u64,
+    bytes: u64,
+}
+
+impl ProgressLine {
+    /// A line on the terminal, or one that nobody sees.
+    pub(crate) fn new(visible: bool) -> Self {
+        let bar = visible.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stdout());
+            let style = ProgressStyle::with_template("[{bar:20}] {percent:>3}% {msg}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar, watched: Vec::new(), drawn: Instant::now(), ios: 0, bytes: 0 }
+    }
+
+    /// More jobs to watch.
+    pub(crate) fn add(&mut self, watched: Vec<(Instance, Arc<Progress>)>) {
+        self.watched.extend(watched);
+    }
+
+    /// Draws the line, if it is time.
+    pub(crate) fn draw(&mut self) {
+        let since = self.drawn.elapsed();
+        let Some(bar) = self.bar.as_ref().filter(|_| since >= EVERY && !self.watched.is_empty())
+        else {
+            return;
+        };
+        let now: Vec<_> = self.watched.iter().map(|(i, p)| (i, p.snapshot())).collect();
+        let ios: u64 = now.iter().map(|(_, s)| s.ios).sum();
+        let bytes: u64 = now.iter().map(|(_, s)| s.bytes).sum();
+        let per_second = |delta: u64| delta as f64 / since.as_secs_f64();
+        let done = now.iter().map(|(instance, snapshot)| fraction(instance, snapshot)).sum::<f64>();
+        bar.set_position((done / now.len() as f64 * STEPS as f64) as u64);
+        let (iops, rate) = (per_second(ios - self.ios), per_second(bytes - self.bytes));
+        bar.set_message(message(&now, iops, rate));
+        (self.ios, self.bytes, self.drawn) = (ios, bytes, Instant::now());
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn message(now: &[(&Instance, Snapshot)], iops: f64, rate: f64) -> String {
+    let busy = now.iter().filter(|(_, s)| s.phase != Phase::Finished).count();
+    let in_flight: u64 = now.iter().map(|(_, s)| s.in_flight).sum();
+    let phase = match now.iter().map(|(_, s)| s.phase).min().unwrap_or(Phase::Finished) {
+        Phase::Opening => "opening",
+        Phase::LayingOut => "laying out",
+        Phase::Ramping => "ramping",
+        Phase::Running => "running",
+        Phase::Syncing => "syncing",
+        Phase::Verifying => "verifying",
+        Phase::Finished => "done",
+    };
+    let mib = rate / f64::from(1 << 20);
+    format!("{busy} job(s) {phase}, {iops:.0} IOPS, {mib:.1} MiB/s, {in_flight} in flight")
+}
+
+/// How much of an instance is done, by time where that ends it, else by bytes.
+fn fraction(instance: &Instance, snapshot: &Snapshot) -> f64 {
+    if snapshot.phase == Phase::Finished {
+        return 1.0;
+    }
+    let job = &instance.job;
+    let of = |part: u64, whole: u64| (part as f64 / whole.max(1) as f64).min(1.0);
+    match (job.runtime_ns, job.io_size.or(job.size)) {
+        (Some(runtime), _) if job.time_based => of(snapshot.elapsed_ns, job.ramp_ns + runtime),
+        (_, Some(size)) => {
+            // What is verified is read a second time.
+            let passes = u64::from(job.loops) * if job.verifies_writes() { 2 } else { 1 };
+            of(snapshot.bytes, size.saturating_mul(passes))
+        }
+        (Some(runtime), None) => of(snapshot.elapsed_ns, job.ramp_ns + runtime),
+        (None, None) => 0.0,
+    }
+}

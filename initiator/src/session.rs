@@ -1,0 +1,162 @@
+//! What `run` and `perf` have in common: from jobs and settings to a report and an exit status.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use reactor::{signals, usable_cores};
+use verbs::Provider;
+use workload::Job;
+
+use crate::EXIT_FAILURE;
+use crate::cli::{EmbeddedArgs, OutputArgs, OutputFormat};
+use crate::config::Settings;
+use crate::embedded::{Embedded, Served};
+use crate::engine::{self, Plan, Ran, Site};
+use crate::placement::{self, Placement, Wanted};
+use crate::report;
+
+/// What shells add to a signal's number.
+const SIGNAL_BASE: i32 = 128;
+
+/// A set of jobs about to run.
+pub(crate) struct Session<'a> {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) global_options: Vec<(String, String)>,
+    pub(crate) settings: Settings,
+    pub(crate) output: &'a OutputArgs,
+}
+
+impl Session<'_> {
+    /// Against a target in this process.
+    pub(crate) fn run_embedded(self, args: &EmbeddedArgs) -> Result<ExitCode> {
+        // Before anything is started, so that a signal finds somebody to ask.
+        signals::install()?;
+        let mut sink = Sink::open(self.output)?;
+        let placement = self.place(true, args.target_core)?;
+        let core = placement.target.unwrap_or(placement.jobs[0]);
+        let embedded = Embedded::start(args, &self.settings, core, placement.idle)?;
+        let sites = [embedded.site.clone()];
+        let site_of_job = vec![0; self.jobs.len()];
+        self.banner(&mut sink)?;
+        let ran = self.execute(&embedded.fabric.clone(), &sites, &site_of_job, &placement)?;
+        let served = embedded.finish()?;
+        self.finish(sink, "soft", &sites, &ran, Some(&served))
+    }
+
+    /// Against servers, over RDMA devices.
+    #[cfg(feature = "rdma")]
+    pub(crate) fn run_rdma(self, sites: &[Site], site_of_job: &[usize]) -> Result<ExitCode> {
+        signals::install()?;
+        let mut sink = Sink::open(self.output)?;
+        let placement = self.place(false, None)?;
+        self.banner(&mut sink)?;
+        let ran = self.execute(&verbs::ibv::Ibv, sites, site_of_job, &placement)?;
+        self.finish(sink, "ibv", sites, &ran, None)
+    }
+
+    /// There are no RDMA devices to this build.
+    #[cfg(not(feature = "rdma"))]
+    pub(crate) fn run_rdma(self, _sites: &[Site], _site_of_job: &[usize]) -> Result<ExitCode> {
+        anyhow::bail!("{}", crate::doctor::WITHOUT_RDMA)
+    }
+
+    fn place(&self, target: bool, target_core: Option<usize>) -> Result<Placement> {
+        let wanted = Wanted {
+            cores: self.settings.reactor.cores.as_ref().map(|cores| &cores.0[..]),
+            threads: engine::threads_max(&self.jobs),
+            target,
+            target_core,
+            idle: self.settings.idle(),
+        };
+        let placement = placement::place(&usable_cores(), &wanted)?;
+        for note in &placement.notes {
+            eprintln!("initiator: note: {note}");
+        }
+        Ok(placement)
+    }
+
+    fn banner(&self, sink: &mut Sink) -> Result<()> {
+        match self.output.output_format {
+            OutputFormat::Normal => {
+                sink.write(&workload::report::banner(&self.jobs, report::VERSION))
+            }
+            OutputFormat::Json => Ok(()),
+        }
+    }
+
+    fn execute<P: Provider>(
+        &self,
+        provider: &P,
+        sites: &[Site],
+        site_of_job: &[usize],
+        placement: &Placement,
+    ) -> Result<Ran> {
+        let plan = Plan {
+            settings: &self.settings,
+            jobs: &self.jobs,
+            sites,
+            site_of_job,
+            cores: &placement.jobs,
+            idle: placement.idle,
+            progress: std::io::stdout().is_terminal(),
+        };
+        engine::execute(provider, &plan)
+    }
+
+    fn finish(
+        self,
+        mut sink: Sink,
+        provider: &'static str,
+        sites: &[Site],
+        ran: &Ran,
+        served: Option<&Served>,
+    ) -> Result<ExitCode> {
+        let facts = report::Facts { provider, sites, ran, served };
+        let report = match self.output.output_format {
+            OutputFormat::Normal => report::text(&facts, self.global_options),
+            OutputFormat::Json => report::json(&facts, self.global_options),
+        };
+        sink.write(&report)?;
+        if let Some(failure) = ran.results.iter().find_map(|result| result.failure.as_ref()) {
+            eprintln!("initiator: {}", failure.message);
+            return Ok(ExitCode::from(EXIT_FAILURE));
+        }
+        match signals::received() {
+            None => Ok(ExitCode::SUCCESS),
+            Some(signal) => {
+                eprintln!("initiator: ended by signal {signal}");
+                Ok(ExitCode::from((SIGNAL_BASE + signal) as u8))
+            }
+        }
+    }
+}
+
+/// Where the report goes. A file is made before the run, so that a wrong name costs no time.
+struct Sink {
+    file: Option<(File, String)>,
+}
+
+impl Sink {
+    fn open(output: &OutputArgs) -> Result<Self> {
+        let Some(path) = &output.output else { return Ok(Self { file: None }) };
+        let shown = path.display().to_string();
+        let file = File::create(path).with_context(|| format!("--output {shown}"))?;
+        Ok(Self { file: Some((file, shown)) })
+    }
+
+    fn write(&mut self, text: &str) -> Result<()> {
+        match &mut self.file {
+            Some((file, shown)) => {
+                file.write_all(text.as_bytes()).with_context(|| format!("--output {shown}"))
+            }
+            // Not println!, which panics when the reader has gone.
+            None => {
+                let mut stdout = std::io::stdout().lock();
+                let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+                written.context("standard output")
+            }
+        }
+    }
+}

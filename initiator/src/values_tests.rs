@@ -1,0 +1,30 @@
+use super::{Cores, Registration, Size};
+
+#[test]
+fn sizes_have_the_suffixes_of_fio() {
+    let bytes = |text: &str| text.parse::<Size>().map(|size| size.0);
+    assert_eq!(bytes("4096"), Ok(4096));
+    assert_eq!(bytes("4k"), Ok(4096));
+    assert_eq!(bytes("1M"), Ok(1 << 20));
+    assert_eq!(bytes("2GiB"), Ok(2 << 30));
+    for bad in ["", "k", "4x", "-1", "4 k", "99999999999t"] {
+        assert!(bytes(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn lists_of_cores_are_numbers_and_ranges_without_repetition() {
+    let cores = |text: &str| text.parse::<Cores>().map(|cores| cores.0);
+    assert_eq!(cores("0"), Ok(vec![0]));
+    assert_eq!(cores("3,0-1"), Ok(vec![3, 0, 1]));
+    for bad in ["", "a", "1-0", "0,0", "0-2,1", "99999", "1,"] {
+        assert!(cores(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn the_registration_of_a_later_version_is_refused_by_name() {
+    let error = "window".parse::<Registration>().expect_err("not yet");
+    assert!(error.contains("not available in this version"), "{error}");
+    assert!("static".parse::<Registration>().is_ok());
+}
