@@ -115,11 +115,12 @@ fn reply_header_bytes(header: &Header<'_>) -> usize {
     if header.writes.is_empty() && header.reply.is_none() {
         return HEADER_MIN;
     }
-    let none = [Segment::default(); SEGMENTS_MAX];
+    static NONE: [Segment; SEGMENTS_MAX] =
+        [Segment { handle: 0, length: 0, offset: 0 }; SEGMENTS_MAX];
     let counts = header.writes.iter().map(|chunk| chunk.segment_count());
-    let mut chunks = [none.as_slice(); WRITE_CHUNKS_MAX];
+    let mut chunks = [NONE.as_slice(); WRITE_CHUNKS_MAX];
     for (chunk, count) in chunks.iter_mut().zip(counts) {
-        *chunk = &none[..count];
+        *chunk = &NONE[..count];
     }
     let emit = Emit {
         xid: 0,
@@ -127,7 +128,7 @@ fn reply_header_bytes(header: &Header<'_>) -> usize {
         kind: EmitKind::Msg,
         reads: &[],
         write_chunks: &chunks[..header.writes.len()],
-        reply_chunk: header.reply.map(|chunk| &none[..chunk.segment_count()]),
+        reply_chunk: header.reply.map(|chunk| &NONE[..chunk.segment_count()]),
     };
     emit.len()
 }
