@@ -199,7 +199,8 @@ impl Mount {
             }
             Refusal::NotConnected => match &self.state {
                 MountState::Gone(error) => error.clone(),
-                _ => Error::NotMounted,
+                // It is being drained: whoever waits will be told why.
+                _ => return false,
             },
             Refusal::Invalid(error) => error.into(),
         };
