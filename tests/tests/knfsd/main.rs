@@ -11,6 +11,7 @@ mod directory;
 mod errors;
 mod inline;
 mod jobs;
+
 mod kernel;
 mod mounting;
 mod server;

@@ -1,20 +1,26 @@
 //! A server that stops under load.
 
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
 use client::{Error, MountState, Op, Output};
 use system_tests::pattern;
 use wire::nfs3::StableHow;
 
 use crate::kernel::{Stopped, assert_no_rdma_left};
-use crate::server::Server;
+use crate::server::{Server, initiator};
 use crate::session::{Session, transport};
 
+/// Where the server's kernel is ours there is this file.
+const THREADS: &str = "/proc/fs/nfsd/threads";
 /// Calls in flight when the server stops.
 const DEPTH: usize = 32;
 
 #[test]
 fn knfsd_stopped_under_load_fails_every_call_and_returns_every_buffer() {
     let Some(server) = Server::find() else { return };
-    if std::fs::metadata("/proc/fs/nfsd/threads").is_err() {
+    if std::fs::metadata(THREADS).is_err() {
         println!("SKIPPED: the server is another machine: it cannot be stopped from here");
         return;
     }
@@ -69,6 +75,49 @@ fn knfsd_stopped_under_load_fails_every_call_and_returns_every_buffer() {
         panic!("the server is back")
     };
     session.unmount();
+}
+
+#[test]
+fn knfsd_stopped_under_a_job_ends_the_program_with_one_line() {
+    let Some(server) = Server::find() else { return };
+    if std::fs::metadata(THREADS).is_err() {
+        println!("SKIPPED: the server is another machine: it cannot be stopped from here");
+        return;
+    }
+    let (dir, path) = server.fresh_dir("stopping-job");
+    let mut job = Command::new(initiator())
+        .args(["perf", &server.url(&path), "-w", "randrw", "-t", "60", "--size", "4m"])
+        .args(["-q", "32", "--idle", "nice:19"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let laid_out = || std::fs::metadata(dir.join("perf.0.0")).is_ok_and(|f| f.len() == 4 << 20);
+    let start = Instant::now();
+    while !laid_out() {
+        assert!(start.elapsed() < Duration::from_secs(30), "the job does not begin");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let stopped = Stopped::now();
+    let start = Instant::now();
+    let status = loop {
+        match job.try_wait().expect("it is our child") {
+            Some(status) => break status,
+            None if start.elapsed() > Duration::from_secs(20) => {
+                job.kill().expect("it is our child");
+                panic!("the job goes on without its server");
+            }
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    drop(stopped);
+    let mut stderr = String::new();
+    job.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    let lines: Vec<_> = stderr.lines().filter(|line| line.starts_with("initiator: ")).collect();
+    assert!(matches!(lines[..], [line] if line.contains("lost: ")), "{stderr}");
+    println!("{}", lines[0]);
 }
 
 /// Reads and writes of every path, as many as the queue takes.
