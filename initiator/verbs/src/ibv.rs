@@ -38,6 +38,7 @@ mod fake_ops;
 mod faults;
 mod listener;
 mod qp;
+mod window;
 
 use std::net::SocketAddr;
 
@@ -46,6 +47,7 @@ pub use cq::Cq;
 pub use device::{DeviceSummary, PortSummary, devices};
 pub use domain::{Domain, Region};
 pub use listener::Listener;
+pub use window::Window;
 
 use crate::{Error, Provider};
 

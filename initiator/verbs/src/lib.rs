@@ -17,6 +17,7 @@
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
 mod error;
+mod window;
 mod work;
 
 #[cfg(feature = "rdma")]
@@ -26,6 +27,7 @@ pub mod soft;
 use std::net::SocketAddr;
 
 pub use error::{Error, PostError};
+pub use window::{MemoryWindow, RegionHandle, WindowAccess, WindowHandle, next_rkey};
 pub use work::{Completion, Op, RecvWr, SendWr, Sge, WcStatus};
 
 /// A way to reach peers by RDMA. Cloning is cheap; a clone may move to another thread.
@@ -79,6 +81,8 @@ pub struct Incoming<C> {
 pub trait ProtectionDomain: Clone {
     /// A registration; dropping it deregisters.
     type Region: MemoryRegion;
+    /// A type-2B memory window; dropping it ends its key.
+    type Window: MemoryWindow;
 
     /// Registers `len` bytes at `addr`.
     ///
@@ -92,6 +96,10 @@ pub trait ProtectionDomain: Clone {
         len: usize,
         access: Access,
     ) -> Result<Self::Region, Error>;
+
+    /// A memory window, bound to nothing yet, for queue pairs of this domain. An error where
+    /// [`DeviceInfo::memory_window_2b`] is false.
+    fn new_window(&self) -> Result<Self::Window, Error>;
 }
 
 /// A registered memory region.
@@ -100,6 +108,8 @@ pub trait MemoryRegion {
     fn lkey(&self) -> u32;
     /// The key to advertise to the peer.
     fn rkey(&self) -> u32;
+    /// Names the region in [`Op::BindWindow`], as long as it lives.
+    fn handle(&self) -> RegionHandle;
 }
 
 /// What a registration permits besides local reads.
@@ -111,16 +121,21 @@ pub struct Access {
     pub remote_read: bool,
     /// The peer may RDMA Write.
     pub remote_write: bool,
+    /// Memory windows may be bound here. They grant the peer what the region itself need not:
+    /// only a window for RDMA Writes asks for `local_write`.
+    pub bind: bool,
 }
 
 impl Access {
     /// Only for Sends.
     pub const SEND_ONLY: Self =
-        Self { local_write: false, remote_read: false, remote_write: false };
+        Self { local_write: false, remote_read: false, remote_write: false, bind: false };
     /// Sends and Receives, no remote access.
-    pub const LOCAL: Self = Self { local_write: true, remote_read: false, remote_write: false };
-    /// Everything: payload buffers under static registration.
-    pub const REMOTE: Self = Self { local_write: true, remote_read: true, remote_write: true };
+    pub const LOCAL: Self = Self { local_write: true, ..Self::SEND_ONLY };
+    /// Everything by the region's own key: payload buffers under static registration.
+    pub const REMOTE: Self = Self { remote_read: true, remote_write: true, ..Self::LOCAL };
+    /// Remote access by windows only: payload buffers with a key per I/O.
+    pub const BINDABLE: Self = Self { bind: true, ..Self::LOCAL };
 }
 
 /// A completion queue, polled by one thread.
@@ -186,6 +201,12 @@ pub trait Connection {
     /// Until a Send has completed (module documentation), every byte that its SGEs name stays
     /// mapped, is not written, and, for an RDMA Read, is not read either. SGE arrays themselves
     /// are read during the call only.
+    ///
+    /// The window and the region of an [`Op::BindWindow`] are alive, of this provider and this
+    /// device, and stay alive until it has completed. From the post until the key is invalidated,
+    /// or the window or the queue pair dropped, the peer may read or change the bytes bound as the
+    /// access says; until then the region lives and the caller treats them as lent. A window is
+    /// bound at most once in a chain.
     unsafe fn post_send<'a, I>(&mut self, chain: I) -> Result<usize, PostError>
     where
         I: IntoIterator<Item = SendWr<'a>>;

@@ -7,6 +7,8 @@
 //! card would quietly send whatever a reused buffer holds, this one also keeps a checksum and
 //! records a [`Violation`].
 //!
+//! Memory windows are of type 2B and every access through one is held against what was bound.
+//!
 //! Where cards differ it takes the side that finds more mistakes: a region's two keys differ, SGE
 //! arrays and slots are exact, queue pair numbers and keys do not come again, and completions of a
 //! queue pair that is gone stay in the queue, as on rxe. One thing is kinder than a card: an end
@@ -17,7 +19,7 @@
 //! completion queue another. Whoever posts carries the message to the peer's memory and completion
 //! queue there and then; whoever polls moves what waits for time to pass. So two reactors may run
 //! the two ends, and one thread may run both, deterministically on [`Clock::Virtual`]. Lock order:
-//! a completion queue's list of links, link, keys, a completion queue's ring.
+//! a completion queue's list of links, link, keys, a window's state, a completion queue's ring.
 //!
 //! Faults it must survive and can cause: see [`faults`].
 
@@ -42,7 +44,7 @@ pub use clock::Clock;
 pub use cm::SoftListener;
 pub use connection::SoftConnection;
 pub use cq::SoftCq;
-pub use domain::{SoftDomain, SoftRegion};
+pub use domain::{SoftDomain, SoftRegion, SoftWindow};
 pub use faults::{FaultPlan, Faults, Scope};
 
 use crate::{DeviceInfo, Error, Provider};
@@ -122,7 +124,7 @@ impl SoftFabric {
             max_sge: SGE_MAX,
             max_cqe: CQE_MAX,
             max_rd_atom: RD_ATOM_MAX,
-            memory_window_2b: false,
+            memory_window_2b: true,
         };
         Self {
             inner: Arc::new(Fabric {

@@ -1,5 +1,7 @@
 //! Work requests and completions: plain values, shared by both providers.
 
+use crate::{RegionHandle, WindowAccess, WindowHandle};
+
 /// One scatter/gather element, laid out as `struct ibv_sge` so that `ibv` posts arrays of it as
 /// they are (pinned by a test there).
 #[repr(C)]
@@ -38,6 +40,29 @@ pub enum Op {
         /// The peer's key for it.
         rkey: u32,
     },
+    /// Opens a part of a region to the peer; has no SGEs. Whatever is posted after it on this
+    /// queue finds the window bound. See [`MemoryWindow`](crate::MemoryWindow).
+    BindWindow {
+        /// A window that is not bound now.
+        window: WindowHandle,
+        /// A region of the same domain, registered with [`Access::bind`](crate::Access).
+        region: RegionHandle,
+        /// The key from now on: [`next_rkey`](crate::next_rkey) of the window's last.
+        new_rkey: u32,
+        /// First byte.
+        addr: u64,
+        /// Bytes, at least one.
+        length: u32,
+        /// What the peer may do.
+        access: WindowAccess,
+    },
+    /// Ends the key of a bound window of ours; has no SGEs. Once it has completed the peer reaches
+    /// nothing by it. Never post it for a key that the peer may have invalidated or may yet: wait
+    /// for what the Receive says (rxe's kernel crashes on the second invalidation of a key).
+    LocalInvalidate {
+        /// The key.
+        rkey: u32,
+    },
 }
 
 /// A Send Queue work request.
@@ -45,7 +70,7 @@ pub enum Op {
 pub struct SendWr<'a> {
     /// Comes back in [`Completion::wr_id`].
     pub wr_id: u64,
-    /// Local memory; read during the post call only.
+    /// Local memory; read during the post call only. Empty for operations on windows.
     pub sges: &'a [Sge],
     /// What to do.
     pub op: Op,
@@ -99,6 +124,8 @@ pub enum WcStatus {
     LocalLength,
     /// A local key or range is wrong.
     LocalProtection,
+    /// A memory window could not be bound.
+    MwBind,
     /// The peer's key, range or permission is wrong.
     RemoteAccess,
     /// The peer could not take the request (message too long for its Receive).

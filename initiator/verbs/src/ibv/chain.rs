@@ -9,6 +9,7 @@ use std::{mem, ptr};
 
 use rdma_sys as ffi;
 
+use super::window::bind_info;
 use crate::{Op, PostError, RecvWr, SendWr, Sge};
 
 const _: () = {
@@ -43,11 +44,13 @@ impl SendChain {
         let first = self.0.as_mut_ptr();
         let room = self.0.len();
         in_pieces(room, chain.into_iter(), |piece| {
-            let mut len = 0;
+            let (mut len, mut binds) = (0, false);
             for (i, wr) in piece.enumerate() {
                 // SAFETY: a piece has at most `room` entries, so `i` is inside the array; the
-                // next pointer may be one past its end, where it is cut off below.
-                unsafe { fill_send(&mut *first.add(i), &wr, first.add(i + 1)) };
+                // next pointer may be one past its end, where it is cut off below. The caller
+                // vouches for windows and regions.
+                unsafe { fill_send(&mut *first.add(i), &wr, first.add(i + 1), qp) };
+                binds |= matches!(wr.op, Op::BindWindow { .. });
                 len = i + 1;
             }
             if len == 0 {
@@ -59,13 +62,42 @@ impl SendChain {
             // SAFETY: the caller vouches for the queue pair and the memory; the entries and the
             // SGE arrays they point to outlive the call, which is all it needs.
             let errno = unsafe { ffi::ibv_post_send(qp, first, &mut bad) };
-            outcome(errno, first, bad, len)
+            let outcome = outcome(errno, first, bad, len);
+            if binds {
+                let posted = outcome.map_or_else(|error| error.posted, |posted| posted);
+                // SAFETY: the array is not lent any more; the caller vouches for the windows.
+                unsafe { keep_keys(&self.0[..posted]) };
+            }
+            outcome
         })
     }
 }
 
+/// The device's library reads a window's last key from the window when it is bound again, and
+/// leaves it to us to put it there (unlike type 1 windows).
+///
+/// # Safety
+/// The windows of the binds among `posted` are alive.
+unsafe fn keep_keys(posted: &[ffi::ibv_send_wr]) {
+    for raw in posted.iter().filter(|raw| raw.opcode == ffi::ibv_wr_opcode::IBV_WR_BIND_MW) {
+        // SAFETY: `fill_send` wrote this variant for this opcode; a bind of an ended window was
+        // not posted.
+        unsafe {
+            let bind = raw.bind_mw_tso_union.bind_mw;
+            (*bind.mw).rkey = bind.rkey;
+        }
+    }
+}
+
+/// # Safety
+/// Window and region of a bind are alive and used by this thread only.
 #[inline]
-fn fill_send(raw: &mut ffi::ibv_send_wr, wr: &SendWr<'_>, next: *mut ffi::ibv_send_wr) {
+unsafe fn fill_send(
+    raw: &mut ffi::ibv_send_wr,
+    wr: &SendWr<'_>,
+    next: *mut ffi::ibv_send_wr,
+    qp: *mut ffi::ibv_qp,
+) {
     use ffi::ibv_wr_opcode as opcode;
     raw.wr_id = wr.wr_id;
     raw.next = next;
@@ -93,6 +125,22 @@ fn fill_send(raw: &mut ffi::ibv_send_wr, wr: &SendWr<'_>, next: *mut ffi::ibv_se
         Op::RdmaRead { remote_addr, rkey } => {
             raw.opcode = opcode::IBV_WR_RDMA_READ;
             raw.wr.rdma = ffi::rdma_t { remote_addr, rkey };
+        }
+        Op::BindWindow { window, region, new_rkey, addr, length, access } => {
+            raw.opcode = opcode::IBV_WR_BIND_MW;
+            // rxe refuses a bind with immediate data, as which it takes the last entry's.
+            raw.imm_data_invalidated_rkey_union.invalidated_rkey = 0;
+            let range = (addr, length);
+            // SAFETY: given by the caller.
+            match unsafe { bind_info(qp, window, region, new_rkey, range, access) } {
+                Some(bind_mw) => raw.bind_mw_tso_union.bind_mw = bind_mw,
+                // Refused by the library, before it looks at anything else.
+                None => raw.num_sge = i32::MAX,
+            }
+        }
+        Op::LocalInvalidate { rkey } => {
+            raw.opcode = opcode::IBV_WR_LOCAL_INV;
+            raw.imm_data_invalidated_rkey_union.invalidated_rkey = rkey;
         }
     }
 }

@@ -35,6 +35,7 @@ fn wc_status(status: ffi::ibv_wc_status::Type) -> WcStatus {
         s::IBV_WC_WR_FLUSH_ERR => WcStatus::Flushed,
         s::IBV_WC_LOC_LEN_ERR => WcStatus::LocalLength,
         s::IBV_WC_LOC_PROT_ERR => WcStatus::LocalProtection,
+        s::IBV_WC_MW_BIND_ERR => WcStatus::MwBind,
         s::IBV_WC_REM_ACCESS_ERR => WcStatus::RemoteAccess,
         s::IBV_WC_REM_INV_REQ_ERR => WcStatus::RemoteInvalidRequest,
         s::IBV_WC_REM_OP_ERR => WcStatus::RemoteOperation,
@@ -57,6 +58,9 @@ pub(super) fn access_flags(access: Access) -> i32 {
     }
     if access.remote_write {
         flags |= f::IBV_ACCESS_REMOTE_WRITE;
+    }
+    if access.bind {
+        flags |= f::IBV_ACCESS_MW_BIND;
     }
     flags.0 as i32
 }

@@ -12,14 +12,15 @@ use super::domain::Domain;
 use super::{faults, last_error};
 use crate::{DeviceInfo, Error, PostError, QueuePairCaps, RecvWr, SendWr};
 
-/// A queue pair. Dropping it destroys it, before its completion queue, domain and id.
+/// A queue pair. Dropping it ends the windows bound on it and destroys it, before its completion
+/// queue, domain and id.
 pub(super) struct QueuePair {
     id: Rc<CmId>,
     qp: *mut ffi::ibv_qp,
     sends: SendChain,
     recvs: RecvChain,
     cq: Cq,
-    _domain: Domain,
+    domain: Domain,
 }
 
 impl QueuePair {
@@ -56,7 +57,7 @@ impl QueuePair {
             sends: SendChain::new(caps.send_wr_max.max(1)),
             recvs: RecvChain::new(caps.recv_wr_max.max(1)),
             cq: cq.clone(),
-            _domain: domain.clone(),
+            domain: domain.clone(),
         })
     }
 
@@ -113,6 +114,7 @@ impl QueuePair {
 
 impl Drop for QueuePair {
     fn drop(&mut self) {
+        self.domain.end_windows_of(self.qp);
         // SAFETY: the id is alive and the queue pair its own, destroyed once.
         unsafe { faults::destroy_qp(self.id.as_ptr()) };
     }

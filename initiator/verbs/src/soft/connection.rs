@@ -1,8 +1,8 @@
 //! One end of a link, as the contract's [`Connection`].
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::clock::NEVER;
 use super::cm::{self, REP_PRIVATE_DATA, REQ_PRIVATE_DATA};
@@ -10,7 +10,8 @@ use super::faults::{ConnectFault, strikes};
 use super::link::{ACTIVE, Link, PASSIVE, Params, Phase, Qp, QpState, Side, lock};
 use super::{Fabric, QP_WR_MAX, SGE_MAX, SoftCq, SoftDomain};
 use crate::{
-    CmEvent, ConnectParams, Connection, DeviceInfo, Error, PostError, QueuePairCaps, RecvWr, SendWr,
+    CmEvent, ConnectParams, Connection, DeviceInfo, Error, Op, PostError, QueuePairCaps, RecvWr,
+    SendWr,
 };
 
 /// One end of a connection on the fabric.
@@ -205,7 +206,15 @@ impl Connection for SoftConnection {
                 return refused(0, libc::EINVAL);
             }
             let result = post_all(chain, |wr| {
-                strikes(&mut plan.fail_post).map_or_else(|| qp.sq.push(&wr, &qp.reclaimed), Err)
+                if let Some(errno) = strikes(&mut plan.fail_post) {
+                    return Err(errno);
+                }
+                qp.sq.push(&wr, &qp.reclaimed)?;
+                if let Op::BindWindow { window, new_rkey, .. } = wr.op {
+                    let keys = self.fabric.keys.read().unwrap_or_else(PoisonError::into_inner);
+                    keys.bind_posted(window, new_rkey);
+                }
+                Ok(())
             });
             if *state == QpState::Error {
                 qp.flush();

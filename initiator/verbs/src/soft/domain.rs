@@ -1,11 +1,13 @@
-//! Protection domains and regions.
+//! Protection domains, regions and windows.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::Fabric;
 use super::keys::Keys;
-use crate::{Access, Error, MemoryRegion, ProtectionDomain};
+use crate::{
+    Access, Error, MemoryRegion, MemoryWindow, ProtectionDomain, RegionHandle, WindowHandle,
+};
 
 /// A protection domain of the fabric.
 #[derive(Clone)]
@@ -23,6 +25,7 @@ impl SoftDomain {
 
 impl ProtectionDomain for SoftDomain {
     type Region = SoftRegion;
+    type Window = SoftWindow;
 
     unsafe fn register(
         &self,
@@ -43,6 +46,14 @@ impl ProtectionDomain for SoftDomain {
         drop(table);
         Ok(SoftRegion { fabric: Arc::clone(&self.fabric), keys })
     }
+
+    fn new_window(&self) -> Result<SoftWindow, Error> {
+        let mut table = self.fabric.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let handle = table.new_window(self.id);
+        let handle = handle.ok_or(Error::Os { call: "new_window", errno: libc::ENOMEM })?;
+        drop(table);
+        Ok(SoftWindow { fabric: Arc::clone(&self.fabric), handle })
+    }
 }
 
 /// A registered region; dropping it waits until nobody copies to or from it.
@@ -59,12 +70,46 @@ impl MemoryRegion for SoftRegion {
     fn rkey(&self) -> u32 {
         self.keys.rkey
     }
+
+    fn handle(&self) -> RegionHandle {
+        RegionHandle(self.keys.lkey as usize)
+    }
 }
 
 impl Drop for SoftRegion {
     fn drop(&mut self) {
         let mut table = self.fabric.keys.write().unwrap_or_else(PoisonError::into_inner);
         table.deregister(self.keys.lkey);
+    }
+}
+
+/// A memory window; dropping it waits until nobody copies through it.
+pub struct SoftWindow {
+    fabric: Arc<Fabric>,
+    handle: WindowHandle,
+}
+
+impl MemoryWindow for SoftWindow {
+    fn rkey(&self) -> u32 {
+        let table = self.fabric.keys.read().unwrap_or_else(PoisonError::into_inner);
+        table.window_rkey(self.handle)
+    }
+
+    fn handle(&self) -> WindowHandle {
+        self.handle
+    }
+}
+
+impl Drop for SoftWindow {
+    fn drop(&mut self) {
+        let mut table = self.fabric.keys.write().unwrap_or_else(PoisonError::into_inner);
+        table.drop_window(self.handle);
+    }
+}
+
+impl std::fmt::Debug for SoftWindow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SoftWindow").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 

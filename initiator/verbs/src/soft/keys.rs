@@ -3,18 +3,22 @@
 //! Held for reading while bytes are copied and for writing to register and deregister, so memory
 //! is never touched after its region is gone.
 
+mod windows;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Access, Sge};
+pub(super) use windows::Bind;
+use windows::{WINDOW, WindowTable};
 
-/// A key is `index << 12 | generation << 1 | remote`. The local and the remote key of a region
+/// A key is `index << 12 | generation << 1 | remote`, below those of windows. The local and the remote key of a region
 /// differ, which no card promises but which catches one given for the other.
 const GENERATION_BITS: u32 = 11;
 const INDEX_SHIFT: u32 = GENERATION_BITS + 1;
 const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
 /// Most live registrations on a fabric.
-const REGIONS_MAX: usize = 1 << (32 - INDEX_SHIFT);
+const REGIONS_MAX: usize = (WINDOW >> INDEX_SHIFT) as usize;
 /// An index rests until this many others were freed after it: with the generation, two million
 /// registrations pass before a key comes again.
 const RESTING_MIN: usize = 1024;
@@ -24,6 +28,7 @@ const RESTING_MIN: usize = 1024;
 pub(super) struct KeyTable {
     entries: Vec<Entry>,
     resting: VecDeque<u32>,
+    windows: WindowTable,
 }
 
 struct Entry {
@@ -103,10 +108,10 @@ impl KeyTable {
         })
     }
 
-    /// Whether the peer of a queue pair of `domain` may reach `len` bytes at `addr`.
+    /// Whether the peer of the queue pair `qp_num`, of `domain`, may reach `len` bytes at `addr`.
     pub(super) fn allows_remote(
         &self,
-        domain: u32,
+        (qp_num, domain): (u32, u32),
         rkey: u32,
         addr: u64,
         len: u32,
@@ -114,6 +119,9 @@ impl KeyTable {
     ) -> bool {
         if len == 0 {
             return true;
+        }
+        if rkey & WINDOW != 0 {
+            return self.allows_window(qp_num, rkey, addr, len, write);
         }
         self.find_remote(domain, rkey).is_some_and(|entry| {
             let granted = if write { entry.access.remote_write } else { entry.access.remote_read };

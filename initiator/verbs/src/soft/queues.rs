@@ -68,6 +68,15 @@ impl Wqe {
     pub(super) fn is_read(&self) -> bool {
         matches!(self.op, Op::RdmaRead { .. })
     }
+
+    /// Carried out by the own card, when its turn to be transmitted comes; nothing leaves.
+    pub(super) fn is_local(&self) -> bool {
+        is_local(&self.op)
+    }
+}
+
+fn is_local(op: &Op) -> bool {
+    matches!(op, Op::BindWindow { .. } | Op::LocalInvalidate { .. })
 }
 
 impl SendQueue {
@@ -107,7 +116,7 @@ impl SendQueue {
 
     /// Takes a work request, or says with which errno not.
     pub(super) fn push(&mut self, wr: &SendWr<'_>, reclaimed: &Reclaimed) -> Result<(), i32> {
-        if wr.sges.len() > self.sge_max {
+        if wr.sges.len() > self.sge_max || (is_local(&wr.op) && !wr.sges.is_empty()) {
             return Err(libc::EINVAL);
         }
         if self.posted - reclaimed.sends.load(Ordering::Acquire) >= self.capacity {

@@ -8,12 +8,14 @@ use std::sync::atomic::Ordering;
 
 use super::clock::NEVER;
 use super::faults::strikes;
+use super::keys::Bind;
 use super::link::{LinkState, Qp, QpState, Side, Turn};
 use super::responder::Outcome;
 use super::{Noticed, Violation};
-use crate::WcStatus;
+use crate::{Op, WcStatus};
 
-/// `IBV_WC_LOC_QP_OP_ERR`: the queue pair was not made for this request.
+/// `IBV_WC_LOC_QP_OP_ERR`: the queue pair was not made for this request, or, as rxe says it, the
+/// key to be invalidated is none.
 const LOCAL_QP_OPERATION: WcStatus = WcStatus::Other(2);
 /// A retry count that never runs out.
 const FOR_EVER: u8 = 7;
@@ -44,6 +46,10 @@ impl LinkState {
             if failure.is_some() {
                 qp.sq.get_mut(pos).failure = failure;
                 break;
+            }
+            if qp.sq.get(pos).is_local() {
+                qp.sq.get_mut(pos).arrive_at = 0;
+                continue;
             }
             qp.reads_in_flight += u32::from(qp.sq.get(pos).is_read());
             let lost = cut_off || spend(&mut plan.drop_messages);
@@ -106,6 +112,10 @@ impl LinkState {
         let side = &mut self.sides[s];
         let Some(qp) = &mut side.qp else { return NEVER };
         let wqe = qp.sq.get_mut(pos);
+        // Done as soon as everything before it is: `acknowledge` sees to that.
+        if wqe.is_local() {
+            return 0;
+        }
         let is_ack = !wqe.is_read();
         wqe.ack_held = is_ack && side.plan.hold_acks && !silent;
         let lost = silent || wqe.ack_held || (is_ack && spend(&mut side.plan.drop_acks));
@@ -127,12 +137,14 @@ impl LinkState {
         qp.remember_sum(pos, turn);
     }
 
-    /// Acknowledgements reach the sender: each stands for everything before it.
+    /// Acknowledgements reach the sender: each stands for everything before it. What the own card
+    /// did stands for itself alone.
     fn acknowledge(&mut self, s: usize, turn: &mut Turn<'_>) -> bool {
         let Some(qp) = &mut self.sides[s].qp else { return false };
         let mut reach = qp.sq.acked;
         for pos in qp.sq.acked..qp.sq.delivered {
-            if turn.due(qp.sq.get(pos).ack_at) {
+            let wqe = qp.sq.get(pos);
+            if turn.due(wqe.ack_at) || (wqe.is_local() && reach == pos) {
                 reach = pos + 1;
             }
         }
@@ -199,6 +211,9 @@ impl LinkState {
         if pos >= qp.sq.sent || qp.sq.get(pos).failure.is_some() {
             return false;
         }
+        if qp.sq.get(pos).is_local() {
+            return true;
+        }
         turn.fabric.retransmissions.fetch_add(1, Ordering::Relaxed);
         if !qp.allows_local(pos, &turn.keys) {
             qp.sq.get_mut(pos).failure = Some(WcStatus::LocalProtection);
@@ -251,8 +266,24 @@ impl Qp {
         !fenced && !crowded
     }
 
-    /// What the own card finds wrong with an entry before anything leaves.
+    /// What the own card finds wrong with an entry before anything leaves. Operations on windows
+    /// are carried out here.
     fn local_failure(&self, pos: u64, depth: u32, turn: &Turn<'_>) -> Option<WcStatus> {
+        match self.sq.get(pos).op {
+            Op::BindWindow { window, region, new_rkey, addr, length, access } => {
+                let bind = Bind { window, region, new_rkey, addr, len: length, access };
+                let bound = turn.keys.bind(self.num, self.domain, &bind);
+                return (!bound).then_some(WcStatus::MwBind);
+            }
+            Op::LocalInvalidate { rkey } => {
+                let ended = turn.keys.invalidate_window(self.num, rkey);
+                return (!ended).then_some(LOCAL_QP_OPERATION);
+            }
+            Op::Send
+            | Op::SendWithInvalidate { .. }
+            | Op::RdmaWrite { .. }
+            | Op::RdmaRead { .. } => {}
+        }
         if self.sq.get(pos).is_read() && depth == 0 {
             return Some(LOCAL_QP_OPERATION);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::link::{LinkState, Turn};
+use super::link::{LinkState, Qp, Turn};
 use super::memory;
 use crate::{Op, WcStatus};
 
@@ -21,15 +21,17 @@ pub(super) enum Outcome {
 impl LinkState {
     /// The peer of side `s` carries out the entry at `pos` of `s`'s Send Queue.
     pub(super) fn respond(&mut self, s: usize, pos: u64, turn: &mut Turn<'_>) -> Outcome {
-        if self.cut_off(s) {
+        let cut_off = self.cut_off(s);
+        let Some(qp) = &self.sides[s].qp else { return Outcome::Lost };
+        let op = qp.sq.get(pos).op;
+        if cut_off && !qp.sq.get(pos).is_local() {
             return Outcome::Lost;
         }
-        let Some(qp) = &self.sides[s].qp else { return Outcome::Lost };
         // Deregistered while under way: the card cannot read what it was to send.
         if !qp.allows_local(pos, &turn.keys) {
             return Outcome::Refused(WcStatus::LocalProtection);
         }
-        match qp.sq.get(pos).op {
+        match op {
             Op::Send => self.place_message(s, pos, None, turn),
             Op::SendWithInvalidate { rkey } => self.place_message(s, pos, Some(rkey), turn),
             Op::RdmaWrite { remote_addr, rkey } => {
@@ -38,6 +40,8 @@ impl LinkState {
             Op::RdmaRead { remote_addr, rkey } => {
                 self.direct(s, pos, remote_addr, rkey, turn, false)
             }
+            // Carried out when it was transmitted.
+            Op::BindWindow { .. } | Op::LocalInvalidate { .. } => Outcome::Done,
         }
     }
 
@@ -65,7 +69,7 @@ impl LinkState {
             (WcStatus::LocalLength, WcStatus::RemoteInvalidRequest)
         } else if !turn.keys.allows_local(to.domain, &recv.sge, true) {
             (WcStatus::LocalProtection, WcStatus::RemoteOperation)
-        } else if invalidate.is_some_and(|rkey| !invalidates(turn, to.domain, rkey)) {
+        } else if invalidate.is_some_and(|rkey| !invalidates(turn, to, rkey)) {
             (WcStatus::RemoteInvalidRequest, WcStatus::RemoteInvalidRequest)
         } else {
             // SAFETY: the key table is held and allows both sides' ranges; the posted Send and the
@@ -104,7 +108,7 @@ impl LinkState {
         let (sender, receiver) = self.pair(s);
         let (Some(from), Some(to)) = (&sender.qp, &receiver.qp) else { return Outcome::Lost };
         let len = from.sq.get(pos).len;
-        if !turn.keys.allows_remote(to.domain, rkey, remote_addr, len, write) {
+        if !turn.keys.allows_remote((to.num, to.domain), rkey, remote_addr, len, write) {
             return self.refuse_request(s, WcStatus::RemoteAccess);
         }
         let sges = from.sq.sges(pos);
@@ -128,7 +132,9 @@ impl LinkState {
     }
 }
 
-fn invalidates(turn: &Turn<'_>, domain: u32, rkey: u32) -> bool {
-    turn.fabric.remote_invalidate.load(Ordering::Acquire)
-        && turn.keys.invalidate_remote(domain, rkey)
+/// A window that is bound here ends; an ordinary region only where a test asked for that.
+fn invalidates(turn: &Turn<'_>, qp: &Qp, rkey: u32) -> bool {
+    turn.keys.invalidate_window(qp.num, rkey)
+        || (turn.fabric.remote_invalidate.load(Ordering::Acquire)
+            && turn.keys.invalidate_remote(qp.domain, rkey))
 }

@@ -22,21 +22,21 @@ fn access_is_what_was_granted() {
     let send_only = table.register(1, 1000, 100, Access::SEND_ONLY).unwrap();
     assert!(table.allows_local(1, &sge(1000, 1, send_only.lkey), false));
     assert!(!table.allows_local(1, &sge(1000, 1, send_only.lkey), true));
-    assert!(!table.allows_remote(1, send_only.rkey, 1000, 1, false));
+    assert!(!table.allows_remote((7, 1), send_only.rkey, 1000, 1, false));
     let readable = Access { remote_read: true, ..Access::LOCAL };
     let readable = table.register(1, 1000, 100, readable).unwrap();
-    assert!(table.allows_remote(1, readable.rkey, 1000, 1, false));
-    assert!(!table.allows_remote(1, readable.rkey, 1000, 1, true));
+    assert!(table.allows_remote((7, 1), readable.rkey, 1000, 1, false));
+    assert!(!table.allows_remote((7, 1), readable.rkey, 1000, 1, true));
 }
 
 #[test]
 fn a_key_serves_its_own_domain_and_its_own_use() {
     let mut table = KeyTable::default();
     let keys = table.register(1, 1000, 100, Access::REMOTE).unwrap();
-    assert!(table.allows_remote(1, keys.rkey, 1000, 100, true));
-    assert!(!table.allows_remote(2, keys.rkey, 1000, 100, true));
+    assert!(table.allows_remote((7, 1), keys.rkey, 1000, 100, true));
+    assert!(!table.allows_remote((7, 2), keys.rkey, 1000, 100, true));
     assert!(!table.allows_local(2, &sge(1000, 1, keys.lkey), false));
-    assert!(!table.allows_remote(1, keys.lkey, 1000, 1, true));
+    assert!(!table.allows_remote((7, 1), keys.lkey, 1000, 1, true));
     assert!(!table.allows_local(1, &sge(1000, 1, keys.rkey), false));
 }
 
@@ -50,7 +50,7 @@ fn a_dead_key_stays_dead_for_long() {
         let keys = table.register(1, 1000, 100, Access::REMOTE).unwrap();
         assert_ne!(keys.lkey, dead.lkey);
         assert!(!table.allows_local(1, &sge(1000, 1, dead.lkey), false));
-        assert!(!table.allows_remote(1, dead.rkey, 1000, 1, false));
+        assert!(!table.allows_remote((7, 1), dead.rkey, 1000, 1, false));
         table.deregister(keys.lkey);
     }
     assert!(table.entries.len() <= RESTING_MIN + 2, "indices come back");
@@ -63,6 +63,6 @@ fn an_invalidated_remote_key_leaves_the_local_one() {
     assert!(!table.invalidate_remote(2, keys.rkey), "another domain's peer");
     assert!(table.invalidate_remote(1, keys.rkey));
     assert!(!table.invalidate_remote(1, keys.rkey), "twice");
-    assert!(!table.allows_remote(1, keys.rkey, 1000, 1, true));
+    assert!(!table.allows_remote((7, 1), keys.rkey, 1000, 1, true));
     assert!(table.allows_local(1, &sge(1000, 1, keys.lkey), true));
 }

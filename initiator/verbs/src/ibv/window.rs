@@ -1,0 +1,112 @@
+//! Type-2B memory windows.
+
+use std::cell::Cell;
+use std::ptr;
+use std::rc::{Rc, Weak};
+
+use rdma_sys as ffi;
+
+use super::domain::Domain;
+use super::last_error;
+use crate::{Error, MemoryWindow, RegionHandle, WindowAccess, WindowHandle};
+
+/// A memory window; dropping it deallocates it.
+pub struct Window(Rc<Mw>);
+
+/// What a [`WindowHandle`] of this provider points to.
+pub(super) struct Mw {
+    /// Null once ended.
+    mw: Cell<*mut ffi::ibv_mw>,
+    /// The queue pair of the last bind.
+    qp: Cell<*mut ffi::ibv_qp>,
+    _domain: Domain,
+}
+
+impl Window {
+    pub(super) fn new(domain: &Domain) -> Result<Self, Error> {
+        // SAFETY: the domain is alive; the window keeps it so.
+        let mw = unsafe { ffi::ibv_alloc_mw(domain.as_ptr(), ffi::ibv_mw_type::IBV_MW_TYPE_2) };
+        let mw = mw.filter(|mw| !mw.is_null()).ok_or_else(|| last_error("ibv_alloc_mw"))?;
+        let qp = Cell::new(ptr::null_mut());
+        Ok(Self(Rc::new(Mw { mw: Cell::new(mw), qp, _domain: domain.clone() })))
+    }
+
+    pub(super) fn downgrade(&self) -> Weak<Mw> {
+        Rc::downgrade(&self.0)
+    }
+}
+
+impl MemoryWindow for Window {
+    fn rkey(&self) -> u32 {
+        let mw = self.0.mw.get();
+        // SAFETY: not null: not ended, hence alive.
+        if mw.is_null() { 0 } else { unsafe { (*mw).rkey } }
+    }
+
+    fn handle(&self) -> WindowHandle {
+        WindowHandle(Rc::as_ptr(&self.0).expose_provenance())
+    }
+}
+
+impl Mw {
+    /// The queue pair that the window was last bound on, or null.
+    pub(super) fn bound_on(&self) -> *mut ffi::ibv_qp {
+        self.qp.get()
+    }
+
+    /// Deallocates the window, once; its key ends, and nothing can be bound to it any more.
+    pub(super) fn end(&self) {
+        let mw = self.mw.replace(ptr::null_mut());
+        if mw.is_null() {
+            return;
+        }
+        // SAFETY: ours and alive until now; the domain outlives it.
+        let errno = unsafe { ffi::ibv_dealloc_mw(mw) };
+        if errno != 0 {
+            tracing::warn!(errno, "memory window not deallocated");
+        }
+    }
+}
+
+impl Drop for Mw {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What `IBV_WR_BIND_MW` asks for, on `qp`; `None` if the window has ended.
+///
+/// # Safety
+/// Window and region are alive, of this provider, and used by this thread only.
+#[inline]
+pub(super) unsafe fn bind_info(
+    qp: *mut ffi::ibv_qp,
+    window: WindowHandle,
+    region: RegionHandle,
+    new_rkey: u32,
+    (addr, length): (u64, u32),
+    access: WindowAccess,
+) -> Option<ffi::bind_mw_t> {
+    let window = ptr::with_exposed_provenance::<Mw>(window.0);
+    // SAFETY: the handle was made from a window that is alive.
+    let window = unsafe { &*window };
+    window.qp.set(qp);
+    let mw = window.mw.get();
+    let mr = ptr::with_exposed_provenance_mut(region.0);
+    let mw_access_flags = access_flags(access);
+    let bind_info = ffi::ibv_mw_bind_info { mr, addr, length: length.into(), mw_access_flags };
+    (!mw.is_null()).then_some(ffi::bind_mw_t { mw, rkey: new_rkey, bind_info })
+}
+
+fn access_flags(access: WindowAccess) -> u32 {
+    use ffi::ibv_access_flags as f;
+    let read = if access.remote_read { f::IBV_ACCESS_REMOTE_READ.0 } else { 0 };
+    let write = if access.remote_write { f::IBV_ACCESS_REMOTE_WRITE.0 } else { 0 };
+    read | write
+}
+
+impl std::fmt::Debug for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Window").field("rkey", &self.rkey()).finish_non_exhaustive()
+    }
+}
