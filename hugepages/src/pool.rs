@@ -78,7 +78,7 @@ pub(crate) struct Shared {
     base: NonNull<u8>,
     buffer_len: usize,
     count: u32,
-    keys: Keys,
+    keys: Cell<Keys>,
     /// Indices of free buffers, the last one next. Its capacity is `count` from the start.
     free: RefCell<Vec<u32>>,
     abandoned: Cell<usize>,
@@ -119,7 +119,7 @@ impl Pool {
             base,
             buffer_len,
             count: buffers,
-            keys,
+            keys: Cell::new(keys),
             free: RefCell::new((0..buffers).rev().collect()),
             abandoned: Cell::new(0),
         };
@@ -153,7 +153,13 @@ impl Pool {
 
     /// The keys that each buffer carries.
     pub fn keys(&self) -> Keys {
-        self.shared.keys
+        self.shared.keys.get()
+    }
+
+    /// Replaces the keys of every buffer, also of those that are out: the memory was registered
+    /// anew, with another device or domain.
+    pub fn set_keys(&self, keys: Keys) {
+        self.shared.keys.set(keys);
     }
 
     /// Buffers lost for good because a device might still have touched them.
@@ -206,7 +212,7 @@ impl Buffer {
     /// The registration keys.
     #[inline]
     pub fn keys(&self) -> Keys {
-        self.shared.keys
+        self.shared.keys.get()
     }
 
     /// The address of the first byte, as a scatter/gather element wants it.

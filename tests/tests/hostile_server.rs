@@ -11,6 +11,7 @@ use wire::nfs3::StableHow;
 fn house() -> (House, File) {
     let mut plan = Plan::default();
     plan.transport.rpc_timeout_ns = 20_000_000;
+    plan.transport.recovery = rpcrdma::Recovery::Never;
     let mut house = House::build(plan);
     let file = house.create("f");
     let buffer = house.filled(65_536, 1);

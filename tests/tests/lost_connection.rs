@@ -1,16 +1,19 @@
-//! A connection that ends: every RPC fails with one clear error, after the drain, with its buffer.
+//! A connection that ends for good: every RPC fails with one clear error, after the drain, with its
+//! buffer.
 
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
 use client::{Done, File, MountState, Op};
+use rpcrdma::Recovery;
 use system_tests::{House, Plan};
 use verbs::soft::FaultPlan;
 use wire::nfs3::StableHow;
 
 /// A mounted house with an open file.
-fn house(plan: Plan) -> (House, File) {
+fn house(mut plan: Plan) -> (House, File) {
+    plan.transport.recovery = Recovery::Never;
     let mut house = House::build(plan);
     let file = house.create("f");
     (house, file)

@@ -213,7 +213,7 @@ impl Upcalls for Mounts {
     fn event(&mut self, connection: ConnectionId, event: Event) {
         let Some(mount) = self.of(connection) else { return };
         match event {
-            Event::Established => mount.greet = true,
+            Event::Established => mount.greet = mount.state == MountState::Mounting,
             Event::Closed { cause, counters } => {
                 mount.last_counters = Some(*counters);
                 mount.gone(cause.into());

@@ -6,6 +6,7 @@
 use hugepages::Buffer;
 
 use crate::Error;
+use crate::request::Role;
 
 /// An RPC to be made.
 #[derive(Debug)]
@@ -52,6 +53,16 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// Its role, the length asked for, and the room that its buffer has.
+    pub(crate) fn shape(&self) -> (Role, u32, usize) {
+        match self {
+            Self::None => (Role::None, 0, 0),
+            Self::Send { buffer, len } => (Role::Send, *len, buffer.len()),
+            Self::Receive { buffer, len } => (Role::Receive, *len, buffer.len()),
+            Self::Reply { buffer, len } => (Role::Reply, *len, buffer.len()),
+        }
+    }
+
     /// The buffer, whatever it was for.
     #[must_use]
     pub fn into_buffer(self) -> Option<Buffer> {

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use hugepages::{PageSize, Policy};
 
 use crate::Error;
+use crate::recovery::Recovery;
+use crate::request::Limits;
 
 /// Largest queue of calls on one connection.
 pub const REQUESTS_MAX: u32 = 4096;
@@ -36,8 +38,18 @@ pub struct TransportConfig {
     pub copy_max: u32,
     /// How long a connection may take to be made.
     pub connect_timeout_ns: u64,
-    /// How long a call may go unanswered before its connection is dropped.
+    /// How long a call may go unanswered before its connection is dropped (`timeo`).
     pub rpc_timeout_ns: u64,
+    /// Retransmissions that a soft mount's call gets (`retrans`).
+    pub retrans: u32,
+    /// What becomes of RPCs whose connection is lost.
+    pub recovery: Recovery,
+    /// First pause between attempts to connect again; they double.
+    pub reconnect_min_ns: u64,
+    /// Longest pause.
+    pub reconnect_max_ns: u64,
+    /// A connection without calls for so long is closed until the next one; 0 keeps it.
+    pub idle_timeout_ns: u64,
     /// Start of the XID space; random, unless a run is to be repeated exactly.
     pub xid_seed: u32,
     /// Payload buffers.
@@ -84,6 +96,11 @@ impl TransportConfig {
             copy_max: 512,
             connect_timeout_ns: 5_000_000_000,
             rpc_timeout_ns: 60_000_000_000,
+            retrans: 2,
+            recovery: Recovery::Hard,
+            reconnect_min_ns: 5_000_000_000,
+            reconnect_max_ns: 60_000_000_000,
+            idle_timeout_ns: 300_000_000_000,
             xid_seed: 0,
             buffers: BufferConfig::default(),
             #[cfg(feature = "planted-faults")]
@@ -103,6 +120,31 @@ impl TransportConfig {
     /// `signal_every` Sends, moved to the end of a chain by less than as many again.
     pub(crate) fn sendctxs(&self) -> u32 {
         self.max_requests + BACKCHANNEL_SLOTS + 2 * self.signal_every()
+    }
+
+    /// Send Queue entries: one for each place in the ring, and one for the drain marker.
+    pub(crate) fn send_wr_max(&self) -> u32 {
+        self.sendctxs() + 1
+    }
+
+    /// Receive Queue entries: one for each call that may be unanswered, and one for each request
+    /// slot, which may hold on to a Reply until its Send completes.
+    pub(crate) fn recv_wr_max(&self) -> u32 {
+        self.max_requests + self.sendctxs()
+    }
+
+    /// What we would like; the server may allow less.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            inline_send: self.inline_send as usize,
+            inline_receive: self.inline_receive as usize,
+            copy_max: self.copy_max as usize,
+        }
+    }
+
+    /// How long a soft mount's call may take in all.
+    pub(crate) fn call_limit_ns(&self) -> u64 {
+        self.rpc_timeout_ns.saturating_mul(u64::from(self.retrans) + 1)
     }
 
     /// Checks every setting against its range.
@@ -131,6 +173,7 @@ impl TransportConfig {
         }
         check("buffer_len", self.buffers.buffer_len.into(), 1, 1 << 30, "1 to 1073741824")?;
         check("buffer count", self.buffers.count.into(), 1, 1 << 20, "1 to 1048576")?;
+        check("retrans", self.retrans.into(), 0, 1000, "0 to 1000")?;
         check("rpc_timeout_ns", self.rpc_timeout_ns, 1, u64::MAX, "at least 1")?;
         check("connect_timeout_ns", self.connect_timeout_ns, 1, u64::MAX, "at least 1")
     }

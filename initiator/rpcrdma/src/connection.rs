@@ -1,12 +1,13 @@
-//! The life of one connection: made, used, drained, released.
+//! The life of one connection to a server: made, used, lost, made again.
 //!
 //! A state machine: events and the time come in, calls to the provider and upcalls go out. It
-//! belongs to one endpoint on one thread.
+//! belongs to one endpoint on one thread. It outlives its queue pairs: when one is lost, its RPCs
+//! wait here for the next, if the mount's [`Recovery`] says so.
 //!
-//! Teardown keeps one order, whatever began it: stop posting, move the queue pair to the error
-//! state, drain both queues, destroy the queue pair, then release the ring, the callers' buffers,
-//! our own buffers and their registrations. Nothing is released while the old queue pair may read
-//! it. An RPC outlives nothing here: those that are unanswered fail, with their buffers.
+//! A queue pair ends in one order, whatever began it: stop posting, move it to the error state,
+//! drain both queues, destroy it, then release the ring and the Receives. Nothing is released, and
+//! nothing sent again, while the old queue pair may read it. What is then unanswered is sent again
+//! on the next connection, or fails with its buffers.
 
 use std::rc::Rc;
 
@@ -23,10 +24,12 @@ use crate::credits::Credits;
 use crate::error::{Error, Loss};
 use crate::memory::{Loan, RegisteredPool};
 use crate::receives::Receives;
+use crate::recovery::{Backoff, Recovery, expired};
 use crate::request::Limits;
 use crate::sendctx::SGES_MAX;
 use crate::sender::Sender;
 use crate::slots::Slots;
+use crate::state::State;
 use crate::stats::Counters;
 use crate::work_id::Kind;
 use crate::{ConnectionId, Event, Upcalls};
@@ -37,28 +40,22 @@ pub(crate) const HEADER_ROOM: usize = 64;
 /// How long a drain may take before the queue pair is destroyed without it.
 const DRAIN_NS_MAX: u64 = 2_000_000_000;
 
-/// Where a connection is in its life. Allowed: downwards, and from any state to `Draining`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Address and route are being resolved.
-    Resolving,
-    /// The connection request is out.
-    Connecting,
-    /// RPCs flow.
-    Established,
-    /// The queue pair is in the error state; completions are being waited for.
-    Draining,
-    /// Everything is released.
-    Closed,
-}
-
 /// One connection.
 pub(crate) struct Connection<P: Provider> {
     pub(crate) id: ConnectionId,
     pub(crate) config: TransportConfig,
     pub(crate) state: State,
     since: Timestamp,
+    /// Why the present queue pair ends.
     cause: Option<Error>,
+    /// The owner has closed it: there will be no next queue pair.
+    closing: bool,
+    /// It has worked before, so it is worth waiting for.
+    was_established: bool,
+    pub(crate) backoff: Backoff,
+    retry_at: Timestamp,
+    /// When the last call was made.
+    pub(crate) last_call: Timestamp,
     /// The queue pair; dropped before anything that its work requests name.
     pub(crate) link: Option<P::Connection>,
     pub(crate) sender: Sender,
@@ -72,12 +69,14 @@ pub(crate) struct Connection<P: Provider> {
     send_queue_drained: bool,
     /// Completion queue and how many of its entries are set aside for this connection.
     pub(crate) cq: Option<(usize, u32)>,
-    messages: Option<RegisteredPool<P::Domain>>,
-    payloads: Option<RegisteredPool<P::Domain>>,
+    messages: RegisteredPool<P::Domain>,
+    payloads: RegisteredPool<P::Domain>,
+    /// The protection domain and the key of its device; it outlives queue pairs.
+    domain: Option<(u64, P::Domain)>,
 }
 
 impl<P: Provider> Connection<P> {
-    /// Begins to resolve the server's address.
+    /// Maps memory and begins to resolve the server's address.
     pub(crate) fn resolve(
         provider: &P,
         config: TransportConfig,
@@ -86,28 +85,42 @@ impl<P: Provider> Connection<P> {
     ) -> Result<Self, Error> {
         config.validate()?;
         let link = provider.resolve(config.remote, config.local)?;
-        let slots = config.sendctxs();
+        let (sendctxs, receives) = (config.sendctxs(), config.recv_wr_max());
+        let buffers = BufferConfig {
+            buffer_len: config.inline_send.max(config.inline_receive) + HEADER_ROOM as u32,
+            count: sendctxs + receives,
+            ..config.buffers
+        };
+        // Two registrations: a key to payload buffers must not open the messages.
+        let messages = RegisteredPool::new(&buffers, Access::LOCAL)?;
+        let payloads = RegisteredPool::new(&config.buffers, Access::REMOTE)?;
+        let mut take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
+        let slots = Slots::new(sendctxs, config.xid_seed, &mut take);
+        let receives = (0..receives).map(|_| take()).collect();
+        let (pause_min, pause_max) = (config.reconnect_min_ns, config.reconnect_max_ns);
         Ok(Self {
             id,
             state: State::Resolving,
             since: now,
             cause: None,
+            closing: false,
+            was_established: false,
+            backoff: Backoff::new(pause_min, pause_max, config.xid_seed),
+            retry_at: now,
+            last_call: now,
             link: Some(link),
-            sender: Sender::new(slots, config.signal_every()),
-            receives: Receives::new(Box::default(), 0),
-            slots: Slots::new(slots, config.xid_seed),
+            sender: Sender::new(sendctxs, config.signal_every()),
+            receives: Receives::new(receives, config.inline_receive),
+            slots,
             credits: Credits::new(config.max_requests),
-            limits: Limits {
-                inline_send: config.inline_send as usize,
-                inline_receive: config.inline_receive as usize,
-                copy_max: config.copy_max as usize,
-            },
+            limits: config.limits(),
             counters: Counters::default(),
             parked: false,
             send_queue_drained: false,
             cq: None,
-            messages: None,
-            payloads: None,
+            messages,
+            payloads,
+            domain: None,
             config,
         })
     }
@@ -117,64 +130,36 @@ impl<P: Provider> Connection<P> {
         self.link.as_ref().and_then(|link| link.device())
     }
 
-    /// Payload buffers, once there are some.
-    pub(crate) fn pool(&self) -> Option<&Pool> {
-        self.payloads.as_ref().map(|memory| &memory.pool)
+    /// Payload buffers.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.payloads.pool
     }
 
     /// The payload buffers' memory, for the report.
-    pub(crate) fn region(&self) -> Option<&Rc<Region>> {
-        self.payloads.as_ref().map(|memory| &memory.region)
+    pub(crate) fn region(&self) -> &Rc<Region> {
+        &self.payloads.region
     }
 
     /// Completion queue entries that this connection can ever need at once: in an error every
     /// work request may bring one, signaled or not.
     pub(crate) fn cq_entries(&self) -> u32 {
-        self.send_wr_max() + self.recv_wr_max()
+        self.config.send_wr_max() + self.config.recv_wr_max()
     }
 
-    /// One Send Queue entry for each ring slot, and one for the drain marker.
-    fn send_wr_max(&self) -> u32 {
-        self.config.sendctxs() + 1
-    }
-
-    /// A Receive for each call that may be unanswered, and one for each request slot, which may
-    /// hold on to a Reply until its Send completes.
-    fn recv_wr_max(&self) -> u32 {
-        self.config.max_requests + self.config.sendctxs()
-    }
-
-    /// The route is known: makes memory and queue pair, posts Receives, asks to connect.
+    /// The route is known: registers memory, makes the queue pair, posts Receives, asks to
+    /// connect.
     pub(crate) fn start(&mut self, cq: &P::Cq, now: Timestamp) -> Result<(), Error> {
-        let (send_wr_max, recv_wr_max) = (self.send_wr_max(), self.recv_wr_max());
-        let Some(link) = self.link.as_mut() else {
+        self.register()?;
+        let (Some(link), Some((_, domain))) = (self.link.as_mut(), &self.domain) else {
             return Ok(());
         };
-        let domain = link.new_domain()?;
-        let inline = self.config.inline_send.max(self.config.inline_receive);
-        let buffers = BufferConfig {
-            buffer_len: inline + HEADER_ROOM as u32,
-            count: self.slots.len() + recv_wr_max,
-            ..self.config.buffers
+        let caps = QueuePairCaps {
+            send_wr_max: self.config.send_wr_max(),
+            recv_wr_max: self.config.recv_wr_max(),
+            send_sge_max: SGES_MAX as u32,
         };
-        // Two registrations: a key to payload buffers must not open the messages.
-        let messages = RegisteredPool::new(&domain, &buffers, Access::LOCAL)?;
-        let payloads = RegisteredPool::new(&domain, &self.config.buffers, Access::REMOTE)?;
-        let mut take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
-        self.slots.equip(&mut take);
-        self.receives =
-            Receives::new((0..recv_wr_max).map(|_| take()).collect(), self.config.inline_receive);
-        self.messages = Some(messages);
-        self.payloads = Some(payloads);
-
-        let send_sge_max = SGES_MAX as u32;
-        link.create_queue_pair(
-            &domain,
-            cq,
-            &QueuePairCaps { send_wr_max, recv_wr_max, send_sge_max },
-        )?;
-        let id = self.id.work_id();
-        let posted = self.receives.post(link, id, &mut self.counters);
+        link.create_queue_pair(domain, cq, &caps)?;
+        let posted = self.receives.post(link, self.id.work_id(), &mut self.counters);
         posted.map_err(|error| Error::Lost {
             remote: self.config.remote,
             why: Loss::Post(error.errno),
@@ -187,6 +172,20 @@ impl<P: Provider> Connection<P> {
         };
         link.connect(&ConnectParams { private_data: &private_data.emit(), ..Default::default() })?;
         self.enter(State::Connecting, now);
+        Ok(())
+    }
+
+    /// Registers memory with the device behind the route, unless it is there already.
+    fn register(&mut self) -> Result<(), Error> {
+        let Some(link) = &self.link else { return Ok(()) };
+        let key = link.device().map_or(0, |device| device.key);
+        if self.domain.as_ref().is_some_and(|(known, _)| *known == key) {
+            return Ok(());
+        }
+        let domain = link.new_domain()?;
+        self.messages.register(&domain)?;
+        self.payloads.register(&domain)?;
+        self.domain = Some((key, domain));
         Ok(())
     }
 
@@ -220,6 +219,11 @@ impl<P: Provider> Connection<P> {
         self.limits.inline_send = self.config.inline_send.min(peer_receive) as usize;
         self.limits.inline_receive = self.config.inline_receive.min(peer_send) as usize;
         self.counters.connect_count += 1;
+        if self.was_established {
+            tracing::info!(remote = %self.config.remote, "connected again");
+        }
+        self.was_established = true;
+        self.last_call = now;
         self.enter(State::Established, now);
     }
 
@@ -230,31 +234,93 @@ impl<P: Provider> Connection<P> {
         }
     }
 
-    /// Time passes: set-up, replies and drain each have a limit.
-    pub(crate) fn on_time(&mut self, now: Timestamp) {
+    /// Time passes: set-up, replies, silence, drain and pause each have a limit.
+    pub(crate) fn on_time(&mut self, provider: &P, now: Timestamp, up: &mut impl Upcalls) {
         let waited = now.0.saturating_sub(self.since.0);
         match self.state {
             State::Resolving | State::Connecting if waited > self.config.connect_timeout_ns => {
                 self.fail(self.unreachable(), now);
             }
-            State::Established => {
-                let limit = self.config.rpc_timeout_ns;
-                if self.slots.oldest_ns().is_some_and(|sent| now.0.saturating_sub(sent) > limit) {
-                    let seconds = limit / 1_000_000_000;
-                    self.fail(Error::Timeout { remote: self.config.remote, seconds }, now);
-                }
-            }
+            State::Established => self.check_silence(now),
             State::Draining if waited > DRAIN_NS_MAX => {
                 tracing::warn!(remote = %self.config.remote, "drain timed out: queue pair destroyed");
                 self.abort_drain();
             }
+            State::Waiting if now >= self.retry_at => self.connect_again(provider, now),
             _ => {}
+        }
+        if self.slots.has_resend()
+            && matches!(self.config.recovery, Recovery::Soft | Recovery::SoftErr)
+        {
+            self.expire(now, up);
         }
     }
 
-    /// Ends the connection: nothing is posted from here on, and the drain begins.
+    /// An unanswered call ends its connection, for it must not be sent twice on one; a connection
+    /// without calls ends until it is needed again.
+    fn check_silence(&mut self, now: Timestamp) {
+        let remote = self.config.remote;
+        let age = |since: u64| now.0.saturating_sub(since);
+        let (limit, idle) = (self.config.rpc_timeout_ns, self.config.idle_timeout_ns);
+        if self.slots.oldest_ns().is_some_and(|sent| age(sent) >= limit) {
+            self.fail(Error::Timeout { remote, seconds: limit / 1_000_000_000 }, now);
+        } else if idle > 0 && age(self.last_call.0) > idle && !self.slots.any_pending() {
+            self.fail(Error::Lost { remote, why: Loss::Idle }, now);
+        }
+    }
+
+    fn connect_again(&mut self, provider: &P, now: Timestamp) {
+        match provider.resolve(self.config.remote, self.config.local) {
+            Ok(link) => {
+                self.link = Some(link);
+                self.enter(State::Resolving, now);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot connect again yet");
+                self.retry_at = now.add_ns(self.backoff.pause_ns());
+            }
+        }
+    }
+
+    /// Ends calls of a soft mount that have waited long enough.
+    fn expire(&mut self, now: Timestamp, up: &mut impl Upcalls) {
+        let limit = self.config.call_limit_ns();
+        let error = expired(self.config.recovery, self.config.remote, limit);
+        while let Some(index) = self.slots.take_expired(now.0.saturating_sub(limit)) {
+            self.release_request(index, &error, up);
+        }
+    }
+
+    /// A call wants a connection that went away for want of calls.
+    pub(crate) fn rouse(&mut self, now: Timestamp) {
+        if self.state == State::Idle {
+            self.retry_at = now;
+            self.enter(State::Waiting, now);
+        }
+    }
+
+    /// Whether calls that cannot go out now will be able to.
+    pub(crate) fn will_recover(&self) -> bool {
+        !self.closing && self.was_established && self.config.recovery != Recovery::Never
+    }
+
+    /// The owner closes the connection for good.
+    pub(crate) fn close(&mut self, now: Timestamp) {
+        self.closing = true;
+        let closed = Error::Closed { remote: self.config.remote };
+        match self.state {
+            State::Waiting | State::Idle => {
+                self.cause = Some(closed);
+                self.enter(State::Draining, now);
+            }
+            State::Draining => self.cause = Some(closed),
+            _ => self.fail(closed, now),
+        }
+    }
+
+    /// Ends the queue pair: nothing is posted from here on, and the drain begins.
     pub(crate) fn fail(&mut self, cause: Error, now: Timestamp) {
-        if matches!(self.state, State::Draining | State::Closed) {
+        if matches!(self.state, State::Draining | State::Waiting | State::Idle | State::Closed) {
             return;
         }
         tracing::debug!(%cause, state = ?self.state, "connection ends");
@@ -262,9 +328,7 @@ impl<P: Provider> Connection<P> {
         self.enter(State::Draining, now);
         let used = self.sender.was_used();
         let marker = self.id.work_id().with(Kind::Drain, 0);
-        let Some(link) = self.link.as_mut() else {
-            return;
-        };
+        let Some(link) = self.link.as_mut() else { return };
         link.disconnect();
         let marker =
             SendWr { wr_id: marker, sges: &[], op: Op::Send, signaled: true, fence: false };
@@ -293,26 +357,62 @@ impl<P: Provider> Connection<P> {
         self.state == State::Draining && (self.link.is_none() || drained)
     }
 
-    /// Releases everything, in order, and tells the callers.
-    pub(crate) fn release(&mut self, up: &mut impl Upcalls) {
+    /// The queue pair is drained: releases what it held. Then what is unanswered waits for the
+    /// next one, or fails, and the connection is closed.
+    pub(crate) fn after_drain(&mut self, now: Timestamp, up: &mut impl Upcalls) {
         debug_assert!(self.is_drained());
-        self.state = State::Closed;
         self.link = None;
         let cause = self.cause.take().unwrap_or(Error::Closed { remote: self.config.remote });
         let Self { sender, slots, .. } = self;
         // SAFETY: the queue pair is drained and destroyed.
         sender.putter.put_all(|ctx| unsafe { slots.send_completed(ctx.request) });
-        for index in 0..self.slots.len() {
-            self.release_request(index, &cause, up);
+        while let Some(index) = self.slots.next_finished() {
+            self.finish(index, up);
         }
-        // SAFETY: the queue pair is drained and destroyed.
+        // SAFETY: the queue pair is drained and destroyed, and no Reply holds a Receive any more.
         unsafe { self.receives.reclaim_all() };
-        let counters = Box::new(self.counters);
-        up.event(self.id, Event::Closed { cause, counters });
+        if !self.will_recover() {
+            return self.end(&cause, now, up);
+        }
+        // SAFETY: the queue pair, and with it every key of this connection, is gone.
+        unsafe { self.slots.queue_resends() };
+        self.sender = Sender::new(self.config.sendctxs(), self.config.signal_every());
+        self.credits = Credits::new(self.config.max_requests);
+        self.limits = self.config.limits();
+        self.send_queue_drained = false;
+        self.wait(&cause, now);
     }
 
-    fn enter(&mut self, state: State, now: Timestamp) {
-        self.state = state;
+    fn wait(&mut self, cause: &Error, now: Timestamp) {
+        let remote = self.config.remote;
+        if matches!(cause, Error::Lost { why: Loss::DeviceRemoved, .. }) {
+            // The device can go only once nothing of it is held.
+            self.messages.deregister();
+            self.payloads.deregister();
+            self.domain = None;
+        }
+        if matches!(cause, Error::Lost { why: Loss::Idle, .. }) {
+            tracing::debug!(%remote, "disconnected for want of calls");
+            return self.enter(State::Idle, now);
+        }
+        self.retry_at = now.add_ns(self.backoff.pause_ns());
+        tracing::warn!(%cause, pending = self.slots.resends(), "connecting again");
+        self.enter(State::Waiting, now);
+    }
+
+    /// Fails every RPC and closes.
+    fn end(&mut self, cause: &Error, now: Timestamp, up: &mut impl Upcalls) {
+        self.enter(State::Closed, now);
+        for index in 0..self.slots.len() {
+            self.release_request(index, cause, up);
+        }
+        let counters = Box::new(self.counters);
+        up.event(self.id, Event::Closed { cause: cause.clone(), counters });
+    }
+
+    fn enter(&mut self, next: State, now: Timestamp) {
+        debug_assert!(self.state.may_become(next), "{:?} to {next:?}", self.state);
+        self.state = next;
         self.since = now;
     }
 }

@@ -14,8 +14,9 @@ use wire::xdr::{Full, Writer};
 
 use crate::call::{Call, Completed, Refusal, Refused};
 use crate::config::{EndpointConfig, TransportConfig};
-use crate::connection::{Connection, State};
+use crate::connection::Connection;
 use crate::error::{Error, Loss};
+use crate::state::State;
 use crate::stats::Counters;
 use crate::work_id::WorkId;
 
@@ -207,7 +208,8 @@ impl<P: Provider> Endpoint<P> {
         }
     }
 
-    /// After a batch: Receives go back before anybody is woken, and drained connections go.
+    /// After a batch: Receives go back before anybody is woken, calls of a lost connection before
+    /// new ones, and drained queue pairs go.
     fn settle(&mut self, now: Timestamp, up: &mut impl Upcalls) {
         for at in 0..self.touched.len() {
             let index = self.touched[at];
@@ -215,10 +217,11 @@ impl<P: Provider> Endpoint<P> {
                 continue;
             };
             connection.repost(now);
+            connection.resend(now, up);
             if connection.take_wake() {
                 up.wake(connection.id);
             }
-            self.remove_if_drained(index, up);
+            self.after_drain(index, now, up);
         }
     }
 
@@ -238,10 +241,11 @@ impl<P: Provider> Endpoint<P> {
                 }
             }
             if let Some(connection) = &mut self.places[index].connection {
-                connection.on_time(now);
-                self.remove_if_drained(index as u16, up);
+                connection.on_time(&self.provider, now, up);
+                self.touch(index as u16);
             }
         }
+        self.settle(now, up);
     }
 
     /// The route is known, so the device is: finds its completion queue and goes on.
@@ -267,6 +271,10 @@ impl<P: Provider> Endpoint<P> {
         let (Some(device), Some(link)) = (connection.device(), &connection.link) else {
             return Err(verbs::Error::WrongState { call: "start", state: "resolving" }.into());
         };
+        let same = |&(at, _): &(usize, u32)| self.cqs[at].device_key == device.key;
+        if let Some(kept) = connection.cq.filter(same) {
+            return Ok(kept);
+        }
         let entries = connection.cq_entries();
         let known = self.cqs.iter().position(|cq| cq.device_key == device.key && !cq.dead);
         let at = match known {
@@ -310,24 +318,28 @@ impl<P: Provider> Endpoint<P> {
         }
     }
 
-    fn remove_if_drained(&mut self, index: u16, up: &mut impl Upcalls) {
+    /// A queue pair that is drained is let go. Its entries on the completion queue stay set aside
+    /// for the connection's next one, unless there is none, or the queue is dead.
+    fn after_drain(&mut self, index: u16, now: Timestamp, up: &mut impl Upcalls) {
         let place = &mut self.places[usize::from(index)];
-        if !place.connection.as_ref().is_some_and(Connection::is_drained) {
-            return;
-        }
-        let Some(mut connection) = place.connection.take() else {
+        let Some(connection) = place.connection.as_mut().filter(|it| it.is_drained()) else {
             return;
         };
-        connection.release(up);
-        if let Some((at, entries)) = connection.cq {
+        connection.after_drain(now, up);
+        let closed = connection.state == State::Closed;
+        let lost = |&mut (at, _): &mut (usize, u32)| closed || self.cqs[at].dead;
+        if let Some((at, entries)) = connection.cq.take_if(lost) {
             self.cqs[at].entries_free += entries;
+        }
+        if closed {
+            place.connection = None;
         }
     }
 
     /// Begins to close a connection; [`Event::Closed`] follows once it is drained.
     pub fn close(&mut self, id: ConnectionId, now: Timestamp) {
         if let Some(connection) = self.get_mut(id) {
-            connection.fail(Error::Closed { remote: connection.config.remote }, now);
+            connection.close(now);
         }
     }
 
@@ -340,13 +352,13 @@ impl<P: Provider> Endpoint<P> {
     /// The connection's payload buffers, from [`Event::Established`] on.
     #[must_use]
     pub fn pool(&self, id: ConnectionId) -> Option<&Pool> {
-        self.get(id)?.pool()
+        Some(self.get(id)?.pool())
     }
 
     /// The payload buffers' memory, for the report.
     #[must_use]
     pub fn region(&self, id: ConnectionId) -> Option<&Rc<Region>> {
-        self.get(id)?.region()
+        Some(self.get(id)?.region())
     }
 
     /// What the connection has done so far.

@@ -45,6 +45,14 @@ pub enum Error {
         /// The limit.
         seconds: u64,
     },
+    /// A soft mount's RPC ran out of retransmissions.
+    #[error("gave up after {seconds} s without an answer from {remote} (soft mount)")]
+    GaveUp {
+        /// The server.
+        remote: SocketAddr,
+        /// All the time it was given.
+        seconds: u64,
+    },
     /// An established connection ended.
     #[error("connection to {remote} lost: {why}")]
     Lost {
@@ -116,6 +124,9 @@ pub enum Loss {
     /// The peer, or the fabric, disconnected.
     #[error("disconnected by the peer")]
     Disconnected,
+    /// There were no calls for a while.
+    #[error("no calls for a while")]
+    Idle,
     /// The device went away.
     #[error("the RDMA device was removed")]
     DeviceRemoved,

@@ -10,8 +10,9 @@
 //!
 //! Faults survived: Send completions that come late or never; replies that are malformed, late,
 //! duplicate, or claim what was not offered; credits cut to nothing; posts that fail part-way;
-//! connections refused, lost, or unanswered; completion queues that die. What is lost is reported
-//! to the callers, with their buffers; nothing is resent here.
+//! connections refused, lost, or unanswered; devices and completion queues that go away. RPCs of a
+//! lost connection are sent again on the next, under the same XID, or fail with their buffers, as
+//! the mount's [`Recovery`] says.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
@@ -21,21 +22,25 @@ mod connection;
 mod credits;
 mod endpoint;
 mod error;
+mod marshal;
 mod memory;
 mod receives;
+mod recovery;
 mod reply;
 mod request;
 mod rpc;
 pub mod sendctx;
 mod sender;
 mod slots;
+mod state;
 mod stats;
 mod work_id;
 mod xid;
 
 pub use call::{Call, Completed, Payload, Refusal, Refused, Reply};
 pub use config::{BufferConfig, EndpointConfig, TransportConfig};
-pub use connection::State;
 pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
 pub use error::{BadReply, Error, Loss};
+pub use recovery::Recovery;
+pub use state::State;
 pub use stats::Counters;

@@ -61,6 +61,15 @@ impl Loan {
         }
     }
 
+    /// The key that a peer needs for the buffer, and its address.
+    pub(crate) fn remote(&self) -> (u32, u64) {
+        match self {
+            Self::Vacant => (0, 0),
+            Self::Ours(buffer) => (buffer.keys().rkey, buffer.addr()),
+            Self::Lent(lent) => (lent.keys().rkey, lent.addr()),
+        }
+    }
+
     /// An SGE for `len` bytes from `offset`, whoever has the buffer.
     pub(crate) fn sge(&self, offset: usize, len: usize) -> Sge {
         let (addr, room, keys) = match self {
@@ -73,17 +82,18 @@ impl Loan {
     }
 }
 
-/// A pool and the registration that its keys come from. The registration goes first; the pages
-/// stay mapped for as long as anybody holds a buffer of them.
+/// A pool, and its registration with the domain of the present connection. The pages stay mapped
+/// for as long as anybody holds a buffer of them, whatever becomes of the registration.
 pub(crate) struct RegisteredPool<D: ProtectionDomain> {
-    _registration: D::Region,
+    registration: Option<D::Region>,
+    access: Access,
     pub(crate) pool: Pool,
     pub(crate) region: Rc<Region>,
 }
 
 impl<D: ProtectionDomain> RegisteredPool<D> {
-    /// Maps, registers and carves `count` buffers.
-    pub(crate) fn new(domain: &D, config: &BufferConfig, access: Access) -> Result<Self, Error> {
+    /// Maps memory and carves it into buffers, which have no keys yet.
+    pub(crate) fn new(config: &BufferConfig, access: Access) -> Result<Self, Error> {
         let buffer_len = (config.buffer_len as usize).next_multiple_of(64);
         let count = config.count as usize;
         let region = Rc::new(Region::map(&RegionSpec {
@@ -93,12 +103,24 @@ impl<D: ProtectionDomain> RegisteredPool<D> {
             numa_node: config.numa_node,
             lock: true,
         })?);
+        let pool = Pool::new(region.clone(), 0, buffer_len, count, Keys::default())?;
+        Ok(Self { registration: None, access, pool, region })
+    }
+
+    /// Registers the memory with a domain; every buffer carries the new keys from here on.
+    pub(crate) fn register(&mut self, domain: &D) -> Result<(), Error> {
+        let (addr, len) = (self.region.addr(), self.region.len());
         // SAFETY: the region stays mapped while `self.region` and every buffer hold it, and the
         // registration is dropped before them (field order). References into it are made only by
         // `Buffer`, which exists only while nothing posted or advertised names its bytes.
-        let registration = unsafe { domain.register(region.addr(), region.len(), access)? };
-        let keys = Keys { lkey: registration.lkey(), rkey: registration.rkey() };
-        let pool = Pool::new(region.clone(), 0, buffer_len, count, keys)?;
-        Ok(Self { _registration: registration, pool, region })
+        let registration = unsafe { domain.register(addr, len, self.access)? };
+        self.pool.set_keys(Keys { lkey: registration.lkey(), rkey: registration.rkey() });
+        self.registration = Some(registration);
+        Ok(())
+    }
+
+    /// Ends the registration: the device may go.
+    pub(crate) fn deregister(&mut self) {
+        self.registration = None;
     }
 }

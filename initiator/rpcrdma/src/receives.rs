@@ -84,13 +84,15 @@ impl Receives {
         self.posted
     }
 
-    /// The queue pair is gone: all buffers are ours.
+    /// The queue pair is gone: all buffers are ours, and due for posting to the next one.
     ///
     /// # Safety
     /// The queue pair is drained or destroyed.
     pub(crate) unsafe fn reclaim_all(&mut self) {
         // SAFETY: the caller says that no Receive is left to be filled.
         self.loans.iter_mut().for_each(|loan| unsafe { loan.reclaim() });
+        self.repost.clear();
+        self.repost.extend(0..self.loans.len() as u32);
         self.posted = 0;
     }
 }

@@ -4,11 +4,9 @@
 //! arrived **and**, where its Send gathered the caller's payload, that Send has completed. And the
 //! slot's header buffer has two owners, the RPC and the Send: neither alone recycles it.
 
-use hugepages::Buffer;
-use wire::rpcrdma::Segment;
+use wire::rpcrdma::{HEADER_MIN, Segment};
 
 use crate::Error;
-use crate::call::Payload;
 use crate::memory::Loan;
 use crate::reply::{Arrival, Offered};
 
@@ -38,7 +36,19 @@ pub(crate) struct Request {
     pub(crate) payload: Loan,
     /// What the Reply may return.
     pub(crate) offered: Offered,
-    /// When it was handed over for sending.
+    /// What the payload is for.
+    pub(crate) role: Role,
+    /// Bytes of payload.
+    pub(crate) payload_len: u32,
+    /// Bytes of the encoded RPC message, without payload.
+    pub(crate) body_len: usize,
+    /// Largest RPC reply, without payload.
+    pub(crate) reply_max: u32,
+    /// Its place in the order of calls, for sending again.
+    pub(crate) order: u64,
+    /// When it was handed over for sending the first time.
+    pub(crate) first_sent_ns: u64,
+    /// When it was handed over for sending on this connection.
     pub(crate) sent_ns: u64,
     /// The Reply, between its arrival and the second condition.
     pub(crate) reply: Option<Matched>,
@@ -94,6 +104,20 @@ impl Request {
     }
 }
 
+/// What the payload of a call is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// There is none.
+    #[default]
+    None,
+    /// The last argument.
+    Send,
+    /// Room for a result.
+    Receive,
+    /// Room for the whole reply.
+    Reply,
+}
+
 /// How a payload travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Travel {
@@ -123,33 +147,22 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Chooses the cheapest way for a payload that the limits allow (RFC 8166 §3.3, §3.4). Chunks
-    /// are offered only where the data may not fit inline: a server uses what it is offered.
-    pub(crate) fn choose(&self, payload: &Payload, body_len: usize, reply_max: u32) -> Travel {
-        let header = wire::rpcrdma::HEADER_MIN;
-        let reply = header + reply_max as usize;
-        match payload {
-            Payload::None => Travel::Nothing,
-            Payload::Send { len, .. } => {
-                let data = padded(*len);
-                match () {
-                    () if *len as usize <= self.copy_max
-                        && header + body_len + data <= self.inline_send =>
-                    {
-                        Travel::Copied
-                    }
-                    () if header + body_len + data <= self.inline_send => Travel::Gathered,
-                    () => Travel::ReadChunk,
-                }
-            }
-            Payload::Receive { len, .. } if reply + padded(*len) <= self.inline_receive => {
-                Travel::Nothing
-            }
-            Payload::Receive { .. } => Travel::WriteChunk,
-            Payload::Reply { len, .. } if reply + *len as usize <= self.inline_receive => {
-                Travel::Nothing
-            }
-            Payload::Reply { .. } => Travel::ReplyChunk,
+    /// Chooses the cheapest way for a request's payload that the limits allow (RFC 8166 §3.3,
+    /// §3.4). Chunks are offered only where the data may not fit inline: a server uses what it is
+    /// offered.
+    pub(crate) fn choose(&self, request: &Request) -> Travel {
+        let (len, data) = (request.payload_len as usize, padded(request.payload_len));
+        let call = HEADER_MIN + request.body_len;
+        let reply = HEADER_MIN + request.reply_max as usize;
+        match request.role {
+            Role::None => Travel::Nothing,
+            Role::Send if call + data > self.inline_send => Travel::ReadChunk,
+            Role::Send if len <= self.copy_max => Travel::Copied,
+            Role::Send => Travel::Gathered,
+            Role::Receive if reply + data <= self.inline_receive => Travel::Nothing,
+            Role::Receive => Travel::WriteChunk,
+            Role::Reply if reply + len <= self.inline_receive => Travel::Nothing,
+            Role::Reply => Travel::ReplyChunk,
         }
     }
 }
@@ -160,8 +173,9 @@ pub(crate) fn padded(len: u32) -> usize {
 }
 
 /// The one-segment chunk that covers the first `len` bytes of a payload.
-pub(crate) fn segment(payload: &Buffer, len: u32) -> Segment {
-    Segment { handle: payload.keys().rkey, length: len, offset: payload.addr() }
+pub(crate) fn segment(payload: &Loan, length: u32) -> Segment {
+    let (handle, offset) = payload.remote();
+    Segment { handle, length, offset }
 }
 
 #[cfg(test)]

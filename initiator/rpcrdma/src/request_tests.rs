@@ -1,50 +1,38 @@
-use hugepages::{Keys, PageSize, Policy, Pool, Region, RegionSpec};
-use std::rc::Rc;
-
 use super::*;
 
 const LIMITS: Limits = Limits { inline_send: 4096, inline_receive: 4096, copy_max: 512 };
 
-fn pool() -> Pool {
-    let region = Region::map(&RegionSpec {
-        len: 64 * 1024,
-        policy: Policy::Off,
-        page_size: PageSize::Huge2M,
-        numa_node: None,
-        lock: false,
-    });
-    Pool::new(Rc::new(region.unwrap()), 0, 8192, 8, Keys { lkey: 1, rkey: 2 }).unwrap()
-}
-
-fn send(len: u32) -> Payload {
-    Payload::Send { buffer: pool().alloc().unwrap(), len }
+fn choose(limits: Limits, role: Role, payload_len: u32, body_len: usize, reply_max: u32) -> Travel {
+    limits.choose(&Request { role, payload_len, body_len, reply_max, ..Request::default() })
 }
 
 #[test]
 fn a_four_kibibyte_write_just_misses_the_default_inline_threshold() {
-    assert_eq!(LIMITS.choose(&send(512), 150, 160), Travel::Copied);
-    assert_eq!(LIMITS.choose(&send(513), 150, 160), Travel::Gathered);
-    assert_eq!(LIMITS.choose(&send(4096), 150, 160), Travel::ReadChunk);
+    let send = |limits, len| choose(limits, Role::Send, len, 150, 160);
+    assert_eq!(send(LIMITS, 512), Travel::Copied);
+    assert_eq!(send(LIMITS, 513), Travel::Gathered);
+    assert_eq!(send(LIMITS, 4096), Travel::ReadChunk);
     let wide = Limits { inline_send: 16384, ..LIMITS };
-    assert_eq!(wide.choose(&send(4096), 150, 160), Travel::Gathered);
+    assert_eq!(send(wide, 4096), Travel::Gathered);
 }
 
 #[test]
 fn the_pad_counts_when_it_is_decided_whether_a_payload_fits() {
     let exact = 4096 - 28 - 152;
-    assert_eq!(LIMITS.choose(&send(exact), 152, 0), Travel::Gathered);
-    assert_eq!(LIMITS.choose(&send(exact - 1), 152, 0), Travel::Gathered);
-    assert_eq!(LIMITS.choose(&send(exact + 1), 152, 0), Travel::ReadChunk);
+    let send = |len| choose(LIMITS, Role::Send, len, 152, 0);
+    assert_eq!(send(exact), Travel::Gathered);
+    assert_eq!(send(exact - 1), Travel::Gathered);
+    assert_eq!(send(exact + 1), Travel::ReadChunk);
 }
 
 #[test]
 fn a_chunk_is_offered_only_where_the_reply_may_not_fit() {
-    let receive = |len| Payload::Receive { buffer: pool().alloc().unwrap(), len };
-    assert_eq!(LIMITS.choose(&receive(1024), 100, 128), Travel::Nothing);
-    assert_eq!(LIMITS.choose(&receive(4096), 100, 128), Travel::WriteChunk);
-    let reply = |len| Payload::Reply { buffer: pool().alloc().unwrap(), len };
-    assert_eq!(LIMITS.choose(&reply(2048), 100, 128), Travel::Nothing);
-    assert_eq!(LIMITS.choose(&reply(8192), 100, 128), Travel::ReplyChunk);
+    let receive = |len| choose(LIMITS, Role::Receive, len, 100, 128);
+    assert_eq!(receive(1024), Travel::Nothing);
+    assert_eq!(receive(4096), Travel::WriteChunk);
+    let reply = |len| choose(LIMITS, Role::Reply, len, 100, 128);
+    assert_eq!(reply(2048), Travel::Nothing);
+    assert_eq!(reply(8192), Travel::ReplyChunk);
 }
 
 fn matched() -> Option<Matched> {

@@ -2,17 +2,17 @@
 
 use reactor::Timestamp;
 use verbs::{Completion, Provider, WcStatus};
-use wire::rpcrdma::{Emit, EmitKind, ErrorBody, Header, Kind as HeaderKind, ReadSegment};
+use wire::rpcrdma::{ErrorBody, Header, Kind as HeaderKind};
 use wire::xdr::{Full, Writer};
 
 use crate::Upcalls;
-use crate::call::{Call, Completed, Payload, Refusal, Refused, Reply};
-use crate::connection::{Connection, HEADER_ROOM, State};
+use crate::call::{Call, Completed, Refusal, Refused, Reply};
+use crate::connection::Connection;
 use crate::error::{BadReply, Error, Loss};
-use crate::memory::Loan;
+use crate::marshal::{self, Frame};
 use crate::reply::{self, Arrival, Offered};
-use crate::request::{Limits, Matched, Request, Travel, padded, segment};
-use crate::sendctx::Sendctx;
+use crate::request::Matched;
+use crate::state::State;
 use crate::stats::Counters;
 use crate::work_id::Kind;
 
@@ -31,9 +31,13 @@ impl<P: Provider> Connection<P> {
         encode: impl FnOnce(u32, &mut Writer<'_>) -> Result<(), Full>,
     ) -> Result<(), Refused> {
         if self.state != State::Established {
-            return Err(Refused { why: Refusal::NotConnected, call });
+            if !self.will_recover() {
+                return Err(Refused { why: Refusal::NotConnected, call });
+            }
+            self.rouse(now);
+            return Err(self.park(call));
         }
-        if !self.credits.available() {
+        if !self.credits.available() || self.slots.has_resend() {
             self.counters.credit_waits += 1;
             return Err(self.park(call));
         }
@@ -48,18 +52,46 @@ impl<P: Provider> Connection<P> {
         };
         ctx.request = index;
         let request = self.slots.get(index);
-        let credits = self.config.max_requests;
-        let marshal = Marshal { limits: self.limits, credits, counters: &mut self.counters };
-        if let Err((why, call)) = marshal.prepare(request, ctx, call, encode) {
+        let (limits, credits) = (self.limits, self.config.max_requests);
+        let frame = Frame { limits, credits, counters: &mut self.counters };
+        let prepared = marshal::encode(request, call, encode).and_then(|()| {
+            frame.frame(request, ctx).map_err(|error| (error, marshal::give_back(request)))
+        });
+        if let Err((why, call)) = prepared {
             self.sender.getter.unget();
             self.slots.put_if_free(index);
             self.counters.failed_marshal_count += 1;
             return Err(Refused { why: Refusal::Invalid(why), call });
         }
-        request.sent_ns = now.0;
+        (request.first_sent_ns, request.sent_ns, self.last_call) = (now.0, now.0, now);
         self.credits.take();
         self.sender.prepared();
         Ok(())
+    }
+
+    /// Sends calls of the lost connection again, as far as credits and ring allow.
+    pub(crate) fn resend(&mut self, now: Timestamp, up: &mut impl Upcalls) {
+        while self.state == State::Established
+            && self.credits.available()
+            && self.sender.getter.has_room(1)
+            && let Some(index) = self.slots.next_resend()
+        {
+            let Some(ctx) = self.sender.getter.get(1) else { return };
+            ctx.request = index;
+            let request = self.slots.get(index);
+            let (limits, credits) = (self.limits, self.config.max_requests);
+            let frame = Frame { limits, credits, counters: &mut self.counters };
+            // The server may take less inline than the one before it did.
+            if let Err(error) = frame.frame(request, ctx) {
+                self.sender.getter.unget();
+                self.release_request(index, &error, up);
+                continue;
+            }
+            request.sent_ns = now.0;
+            self.counters.retransmissions += 1;
+            self.credits.take();
+            self.sender.prepared();
+        }
     }
 
     fn park(&mut self, call: Call) -> Refused {
@@ -172,6 +204,7 @@ impl<P: Provider> Connection<P> {
             header.and_then(|header| outcome(&header, request.offered, remote, &mut self.counters));
         self.credits.replied(grant);
         self.counters.recvs += 1;
+        self.backoff.reset();
         // SAFETY: the Reply has matched this call.
         unsafe { request.chunks_released() };
         request.reply = Some(Matched { receive, len, outcome });
@@ -185,7 +218,7 @@ impl<P: Provider> Connection<P> {
     }
 
     /// Hands a complete RPC to its caller.
-    fn finish(&mut self, index: u32, up: &mut impl Upcalls) {
+    pub(crate) fn finish(&mut self, index: u32, up: &mut impl Upcalls) {
         let request = self.slots.get(index);
         let Some(Matched { receive, len, outcome }) = request.reply.take() else {
             return;
@@ -274,152 +307,5 @@ fn outcome(
                 Err(Error::BadReply { remote, what })
             }
         },
-    }
-}
-
-/// Everything that turns a call into a Send, but for the slot it goes into.
-struct Marshal<'a> {
-    limits: Limits,
-    credits: u32,
-    counters: &'a mut Counters,
-}
-
-impl Marshal<'_> {
-    /// Writes the call into the request's header buffer, fills the sendctx and lends what the Send
-    /// or the server will touch. On failure nothing is lent and the call comes back.
-    fn prepare(
-        self,
-        request: &mut Request,
-        ctx: &mut Sendctx,
-        call: Call,
-        encode: impl FnOnce(u32, &mut Writer<'_>) -> Result<(), Full>,
-    ) -> Result<(), (Error, Call)> {
-        let limit = self.limits.inline_send;
-        let too_long = |bytes| Error::CallTooLong { bytes, limit };
-        let xid = request.xid;
-        let Some(buffer) = request.send.ours() else {
-            debug_assert!(false, "a free slot has its header buffer");
-            return Err((too_long(0), call));
-        };
-        if let Err(error) = check_room(&call.payload) {
-            return Err((error, call));
-        }
-        let mut body = Writer::new(&mut buffer[HEADER_ROOM..HEADER_ROOM + limit]);
-        if let Err(full) = encode(xid, &mut body) {
-            return Err((too_long(full.needed), call));
-        }
-        let body_len = body.position();
-        let travel = self.limits.choose(&call.payload, body_len, call.reply_max);
-        let payload_len = payload_len(&call.payload);
-
-        let chunk = chunk(&call.payload, travel);
-        let read = [ReadSegment { position: body_len as u32, segment: chunk }];
-        let segments = [chunk];
-        let write: [&[_]; 1] = [&segments];
-        let header = Emit {
-            xid,
-            credits: self.credits,
-            kind: EmitKind::Msg,
-            reads: if travel == Travel::ReadChunk { &read } else { &[] },
-            write_chunks: if travel == Travel::WriteChunk { &write } else { &[] },
-            reply_chunk: (travel == Travel::ReplyChunk).then_some(&segments),
-        };
-        let header_len = header.len();
-        let start = HEADER_ROOM - header_len;
-        if header_len + body_len > limit || header.emit(&mut buffer[start..HEADER_ROOM]).is_err() {
-            return Err((too_long(header_len + body_len), call));
-        }
-
-        // The body's end: copied payload, or at least its pad, which knows no other home.
-        let end = HEADER_ROOM + body_len;
-        let pad = padded(payload_len) - payload_len as usize;
-        let mut inline_len = header_len + body_len;
-        if let (Travel::Copied, Payload::Send { buffer: data, len }) = (travel, &call.payload) {
-            let len = *len as usize;
-            buffer[end..end + len].copy_from_slice(&data[..len]);
-            buffer[end + len..end + len + pad].fill(0);
-            inline_len += len + pad;
-        } else if travel == Travel::Gathered {
-            buffer[end..end + pad].fill(0);
-        }
-
-        request.token = call.token;
-        request.payload = call.payload.into_buffer().map_or(Loan::Vacant, Loan::Ours);
-        ctx.sges[0] = request.send.sge(start, inline_len);
-        ctx.sge_count = 1;
-        if travel == Travel::Gathered {
-            ctx.gathered = true;
-            ctx.sges[1] = request.payload.sge(0, payload_len as usize);
-            ctx.sge_count = 2;
-            if pad > 0 {
-                ctx.sges[2] = request.send.sge(end, pad);
-                ctx.sge_count = 3;
-            }
-        }
-        request.send.lend();
-        if !matches!(travel, Travel::Nothing | Travel::Copied) {
-            request.payload.lend();
-        }
-        request.gathered = ctx.gathered;
-        request.offered = match travel {
-            Travel::WriteChunk => Offered::Write(chunk),
-            Travel::ReplyChunk => Offered::Reply(chunk),
-            _ => Offered::Nothing,
-        };
-        request.pending = true;
-        request.sending = true;
-        count(self.counters, travel, payload_len);
-        Ok(())
-    }
-}
-
-fn payload_len(payload: &Payload) -> u32 {
-    match payload {
-        Payload::None => 0,
-        Payload::Send { len, .. } | Payload::Receive { len, .. } | Payload::Reply { len, .. } => {
-            *len
-        }
-    }
-}
-
-fn check_room(payload: &Payload) -> Result<(), Error> {
-    let room = match payload {
-        Payload::None => return Ok(()),
-        Payload::Send { buffer, .. }
-        | Payload::Receive { buffer, .. }
-        | Payload::Reply { buffer, .. } => buffer.len(),
-    };
-    let value = payload_len(payload).into();
-    if value <= room as u64 {
-        Ok(())
-    } else {
-        Err(Error::Setting { name: "payload length", value, allowed: "up to its buffer's length" })
-    }
-}
-
-/// The chunk that covers the payload, where one is offered.
-fn chunk(payload: &Payload, travel: Travel) -> wire::rpcrdma::Segment {
-    match (travel, payload) {
-        (
-            Travel::ReadChunk | Travel::WriteChunk | Travel::ReplyChunk,
-            Payload::Send { buffer, len }
-            | Payload::Receive { buffer, len }
-            | Payload::Reply { buffer, len },
-        ) => segment(buffer, *len),
-        _ => wire::rpcrdma::Segment { handle: 0, length: 0, offset: 0 },
-    }
-}
-
-fn count(counters: &mut Counters, travel: Travel, len: u32) {
-    let len = u64::from(len);
-    match travel {
-        Travel::Nothing | Travel::Gathered => {}
-        Travel::Copied => counters.pullup_copy_count += len,
-        Travel::ReadChunk => {
-            counters.read_chunk_count += 1;
-            counters.total_rdma_request += len;
-        }
-        Travel::WriteChunk => counters.write_chunk_count += 1,
-        Travel::ReplyChunk => counters.reply_chunk_count += 1,
     }
 }

@@ -6,6 +6,9 @@ use crate::memory::Loan;
 use crate::request::Request;
 use crate::xid::XidSpace;
 
+/// Time of sending of a call that waits to be sent again.
+const UNSENT: u64 = u64::MAX;
+
 /// All request slots, and those that are free. The last one freed is used next: its header buffer
 /// is warm.
 pub(crate) struct Slots {
@@ -14,22 +17,24 @@ pub(crate) struct Slots {
     xids: XidSpace,
     /// Requests that became complete during a walk of the ring.
     finished: VecDeque<u32>,
+    /// Unanswered calls of lost connections, to be sent again, oldest first.
+    resend: VecDeque<u32>,
+    /// Calls so far.
+    calls: u64,
 }
 
 impl Slots {
-    /// `count` slots without header buffers.
-    pub(crate) fn new(count: u32, xid_seed: u32) -> Self {
+    /// `count` slots with their header buffers.
+    pub(crate) fn new(count: u32, xid_seed: u32, mut take: impl FnMut() -> Loan) -> Self {
+        let slot = |_| Request { send: take(), ..Request::default() };
         Self {
-            slots: (0..count).map(|_| Request::default()).collect(),
+            slots: (0..count).map(slot).collect(),
             free: (0..count).rev().collect(),
             xids: XidSpace::new(count, xid_seed),
             finished: VecDeque::with_capacity(count as usize),
+            resend: VecDeque::with_capacity(count as usize),
+            calls: 0,
         }
-    }
-
-    /// Gives every slot its header buffer.
-    pub(crate) fn equip(&mut self, mut take: impl FnMut() -> Loan) {
-        self.slots.iter_mut().for_each(|request| request.send = take());
     }
 
     pub(crate) fn len(&self) -> u32 {
@@ -44,6 +49,8 @@ impl Slots {
     pub(crate) fn take(&mut self) -> Option<u32> {
         let index = self.free.pop()?;
         let request = &mut self.slots[index as usize];
+        self.calls += 1;
+        request.order = self.calls;
         request.life = request.life.wrapping_add(1);
         request.xid = self.xids.xid(index, request.life);
         Some(index)
@@ -86,9 +93,56 @@ impl Slots {
         self.finished.pop_front()
     }
 
-    /// When the oldest unanswered call was sent.
+    /// When the oldest call that this connection owes an answer was sent.
     pub(crate) fn oldest_ns(&self) -> Option<u64> {
-        self.slots.iter().filter(|request| request.pending).map(|request| request.sent_ns).min()
+        let pending = self.slots.iter().filter(|request| request.pending);
+        pending.map(|request| request.sent_ns).min().filter(|&sent_ns| sent_ns != UNSENT)
+    }
+
+    /// Whether any caller waits.
+    pub(crate) fn any_pending(&self) -> bool {
+        self.slots.iter().any(|request| request.pending)
+    }
+
+    /// Puts every unanswered call into the queue of those to be sent again, in their order.
+    ///
+    /// # Safety
+    /// The queue pair is destroyed: no Send and no key reaches the callers' buffers any more.
+    pub(crate) unsafe fn queue_resends(&mut self) {
+        self.resend.clear();
+        for (index, request) in self.slots.iter_mut().enumerate() {
+            if request.pending {
+                // SAFETY: the caller says that the connection is gone.
+                unsafe { request.chunks_released() };
+                request.sent_ns = UNSENT;
+                self.resend.push_back(index as u32);
+            }
+        }
+        let slots = &self.slots;
+        let order = |&index: &u32| slots[index as usize].order;
+        self.resend.make_contiguous().sort_unstable_by_key(order);
+    }
+
+    /// Whether calls wait to be sent again; new ones queue behind them.
+    pub(crate) fn has_resend(&self) -> bool {
+        !self.resend.is_empty()
+    }
+
+    /// How many there are.
+    pub(crate) fn resends(&self) -> usize {
+        self.resend.len()
+    }
+
+    /// The next call to be sent again.
+    pub(crate) fn next_resend(&mut self) -> Option<u32> {
+        self.resend.pop_front()
+    }
+
+    /// Takes the oldest call out of the queue if it was first sent at `since_ns` or before.
+    pub(crate) fn take_expired(&mut self, since_ns: u64) -> Option<u32> {
+        let slots = &self.slots;
+        let expired = |&index: &u32| slots[index as usize].first_sent_ns <= since_ns;
+        self.resend.pop_front_if(|index| expired(index))
     }
 
     /// Takes every buffer back.

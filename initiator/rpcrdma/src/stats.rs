@@ -50,6 +50,8 @@ counters! {
     bad_xids,
     /// Connections established.
     connect_count,
+    /// Calls sent again, on another connection than before.
+    retransmissions,
     /// Calls posted.
     sends,
     /// Replies matched to their call.

@@ -1,0 +1,201 @@
+//! Connections that are lost and made again: callers see nothing but time.
+
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use client::{File, MountState, Op, Output};
+use rpcrdma::Recovery;
+use system_tests::{House, Plan, pattern};
+use verbs::soft::FaultPlan;
+use wire::nfs3::StableHow;
+
+const MS: u64 = 1_000_000;
+
+fn plan() -> Plan {
+    let mut plan = Plan::default();
+    plan.transport.rpc_timeout_ns = 50 * MS;
+    plan.transport.reconnect_min_ns = MS;
+    plan.transport.reconnect_max_ns = 8 * MS;
+    plan
+}
+
+fn house(plan: Plan) -> (House, File) {
+    let mut house = House::build(plan);
+    let file = house.create("f");
+    (house, file)
+}
+
+fn length(tag: u64) -> usize {
+    [300, 3000, 4096, 65_536][tag as usize % 4]
+}
+
+/// 32 writes, by every path, to places of their own.
+fn submit_writes(house: &mut House, file: File, round: u64) {
+    for tag in 0..32 {
+        let len = length(tag);
+        let buffer = house.filled(len, round << 8 | tag);
+        let (offset, len) = (tag * 65_536, len as u32);
+        house.submit(
+            tag,
+            Op::Write { file, offset, len, stable: StableHow::Unstable },
+            Some(buffer),
+        );
+    }
+}
+
+/// All have succeeded, and what they wrote is there.
+fn check_writes(house: &mut House, file: File, round: u64) {
+    house.run_until(|house| house.done_count() == 32);
+    for done in house.take_done() {
+        assert!(matches!(done.result, Ok(Output::Written { .. })), "{:?}", done.result);
+        assert!(done.buffer.is_some());
+    }
+    for tag in 0..32 {
+        let buffer = house.buffer();
+        let len = length(tag) as u32;
+        let done = house.op(Op::Read { file, offset: tag * 65_536, len }, Some(buffer));
+        assert!(matches!(done.result, Ok(Output::Read { count, .. }) if count == len));
+        let expected = pattern(length(tag), round << 8 | tag);
+        assert!(done.buffer.unwrap()[..expected.len()] == expected, "write {tag}");
+    }
+}
+
+#[test]
+fn a_connection_lost_at_any_message_costs_nothing_but_time() {
+    let (mut house, file) = house(plan());
+    for round in 1..40 {
+        let qp = house.client_qp();
+        house.faults().set(qp, FaultPlan::new().disconnect_after(round));
+        submit_writes(&mut house, file, round);
+        check_writes(&mut house, file, round);
+    }
+    let counters = house.counters();
+    assert!(counters.connect_count >= 35, "{counters:?}");
+    assert!(counters.retransmissions > 0, "{counters:?}");
+    assert_eq!(counters.bad_xids, 0);
+    assert_eq!(
+        house.fabric.violation_count(),
+        0,
+        "nothing was released to the next connection early"
+    );
+    assert_eq!(house.target.stats().credit_overruns.get(), 0, "credits begin at one again");
+    house.run_for(Duration::from_millis(100));
+    assert_eq!(house.target.open_connections(), 1, "old connections are gone at both ends");
+    assert_eq!(house.buffers_home(), 64, "every buffer is home");
+}
+
+#[test]
+fn a_failed_work_request_or_post_is_recovered_from_as_well() {
+    for fault in [
+        FaultPlan::new().fail_wr(9, verbs::WcStatus::RetryExceeded),
+        FaultPlan::new().fail_post(9, 12),
+        FaultPlan::new().drop_acks(u32::MAX).retry_count(1).retransmit_timeout_ns(MS),
+    ] {
+        let (mut house, file) = house(plan().inline(16 * 1024));
+        let qp = house.client_qp();
+        house.faults().set(qp, fault);
+        submit_writes(&mut house, file, 1);
+        house.run_until(|house| house.counters().connect_count == 2);
+        check_writes(&mut house, file, 1);
+        assert_eq!(house.fabric.violation_count(), 0);
+    }
+}
+
+#[test]
+fn an_unanswered_call_goes_out_again_on_the_next_connection_and_never_on_the_same() {
+    let (mut house, file) = house(plan());
+    house.target.switch().set("drop-replies=1".parse().unwrap());
+    let before = house.counters();
+    house.op(Op::Getattr { file }, None).result.unwrap();
+    let after = house.counters();
+    assert_eq!(after.connect_count - before.connect_count, 1);
+    assert_eq!(after.retransmissions - before.retransmissions, 1);
+    assert_eq!(after.sends - before.sends, 2);
+}
+
+#[test]
+fn a_server_that_refuses_for_a_while_is_waited_for() {
+    let (mut house, file) = house(plan());
+    let qp = house.client_qp();
+    house.faults().set(qp, FaultPlan::new().disconnect_after(1));
+    house.faults().reject_connects(5, 8);
+    let start = house.now();
+    house.op(Op::Getattr { file }, None).result.unwrap();
+    let waited = house.now().0 - start.0;
+    assert!(waited > (1 + 2 + 4 + 8) * MS * 3 / 4, "pauses double: {waited} ns");
+    assert_eq!(house.client.state(house.mount), MountState::Mounted);
+}
+
+#[test]
+fn a_soft_mount_gives_up_in_the_words_of_its_kind() {
+    for (recovery, errno, words) in
+        [(Recovery::Soft, 5, "gave up"), (Recovery::SoftErr, 110, "did not answer")]
+    {
+        let mut plan = plan();
+        plan.transport.recovery = recovery;
+        plan.transport.retrans = 2;
+        let (mut house, file) = house(plan);
+        house.target.switch().set("drop-replies=1000000".parse().unwrap());
+        let start = house.now();
+        let buffer = house.filled(4096, 1);
+        let op = Op::Write { file, offset: 0, len: 4096, stable: StableHow::Unstable };
+        let done = house.op(op, Some(buffer));
+        let error = done.result.unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(error.errno(), errno);
+        assert!(done.buffer.is_some());
+        let waited = house.now().0 - start.0;
+        assert!((150 * MS..220 * MS).contains(&waited), "three times timeo: {waited} ns");
+        house.target.switch().set(Default::default());
+        house.op(Op::Getattr { file }, None).result.expect("the mount goes on");
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_made_again_when_needed() {
+    let mut plan = plan();
+    plan.transport.idle_timeout_ns = 20 * MS;
+    let (mut house, file) = house(plan);
+    house.run_for(Duration::from_millis(100));
+    assert_eq!(house.target.open_connections(), 0, "nobody holds an idle connection");
+    for round in 1..4 {
+        submit_writes(&mut house, file, round);
+        check_writes(&mut house, file, round);
+        house.run_for(Duration::from_millis(100));
+        assert_eq!(house.counters().connect_count, 1 + round);
+    }
+    assert_eq!(house.counters().retransmissions, 0);
+}
+
+#[test]
+fn unmounting_while_the_server_is_away_returns_everything_at_once() {
+    let (mut house, file) = house(plan());
+    let pool = house.client.pool(house.mount).unwrap().clone();
+    house.faults().reject_connects(u32::MAX, 8);
+    house.target.switch().set("disconnect-after=5".parse().unwrap());
+    submit_writes(&mut house, file, 1);
+    house.run_for(Duration::from_millis(30));
+    let answered = house.done_count();
+    assert!(answered < 32);
+    house.unmount();
+    assert_eq!(house.done_count(), 32);
+    let done = house.take_done();
+    assert!(done.iter().all(|done| done.buffer.is_some()));
+    drop(done);
+    assert_eq!((pool.available(), pool.abandoned()), (64, 0));
+}
+
+#[test]
+fn acknowledgements_that_never_came_do_not_hold_up_the_next_connection() {
+    let (mut house, file) = house(plan().inline(16 * 1024));
+    let qp = house.client_qp();
+    house.faults().hold_acks(qp);
+    submit_writes(&mut house, file, 1);
+    house.run_for(Duration::from_millis(5));
+    let qp_of_the_server_ends = FaultPlan::new().disconnect_after(1);
+    house.faults().set(qp, qp_of_the_server_ends.hold_acks());
+    check_writes(&mut house, file, 1);
+    assert_eq!(house.counters().connect_count, 2);
+    assert_eq!(house.fabric.violation_count(), 0);
+}
