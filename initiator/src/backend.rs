@@ -34,10 +34,32 @@ pub(crate) struct MountBackend<P: Provider> {
     pool: Option<Pool>,
     /// Files that were opened without learning their size, by tag.
     unsized_files: Vec<(u64, File)>,
-    /// Of the server's life, from the first write.
+    server: ServerLife,
+}
+
+/// Whether the server that COMMITs is still the one that took the writes.
+#[derive(Debug, Default)]
+struct ServerLife {
     verifier: Option<[u8; 8]>,
-    /// Unstable writes may be gone.
     restarted: bool,
+}
+
+impl ServerLife {
+    /// RFC 1813 §3.3.21: another verifier than before means that the server has restarted in
+    /// between.
+    fn see(&mut self, verifier: [u8; 8]) {
+        let before = self.verifier.replace(verifier);
+        self.restarted |= before.is_some_and(|before| before != verifier);
+    }
+
+    /// A COMMIT has come back. It vouches for the writes before it only if there was no restart.
+    fn committed(&mut self) -> Result<(), IoError> {
+        if std::mem::take(&mut self.restarted) {
+            let what = "the server has restarted: writes that were not committed may be lost";
+            return Err(failure(EIO, what));
+        }
+        Ok(())
+    }
 }
 
 impl<P: Provider> MountBackend<P> {
@@ -54,8 +76,7 @@ impl<P: Provider> MountBackend<P> {
             prefix,
             pool: None,
             unsized_files: Vec::new(),
-            verifier: None,
-            restarted: false,
+            server: ServerLife::default(),
         }
     }
 
@@ -129,12 +150,12 @@ impl<P: Provider> MountBackend<P> {
         Some(match output {
             Output::Read { count, .. } => Ok(IoResult::Bytes(count)),
             Output::Written { count, verifier, .. } => {
-                self.see(verifier);
+                self.server.see(verifier);
                 Ok(IoResult::Bytes(count))
             }
             Output::Committed { verifier } => {
-                self.see(verifier);
-                self.committed()
+                self.server.see(verifier);
+                self.server.committed().map(|()| IoResult::Done)
             }
             Output::Opened { file, attributes: Some(found) } => {
                 regular(found.file_type).map(|()| opened(file, found.size))
@@ -170,21 +191,6 @@ impl<P: Provider> MountBackend<P> {
                 Some(Err(failure(EIO, "no room to ask for the file's size")))
             }
         }
-    }
-
-    /// RFC 1813 §3.3.21: another verifier than that of the writes means that the server has
-    /// restarted in between.
-    fn see(&mut self, verifier: [u8; 8]) {
-        let before = self.verifier.replace(verifier);
-        self.restarted |= before.is_some_and(|before| before != verifier);
-    }
-
-    fn committed(&mut self) -> Result<IoResult<File>, IoError> {
-        if std::mem::take(&mut self.restarted) {
-            let what = "the server has restarted: writes that were not committed may be lost";
-            return Err(failure(EIO, what));
-        }
-        Ok(IoResult::Done)
     }
 }
 
@@ -236,4 +242,23 @@ fn regular(file_type: FileType) -> Result<(), IoError> {
 
 fn failure(errno: i32, message: &str) -> IoError {
     IoError { errno, message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EIO, ServerLife};
+
+    #[test]
+    fn a_commit_after_a_restart_does_not_vouch_for_the_writes_before_it() {
+        let mut server = ServerLife::default();
+        server.see([1; 8]);
+        server.see([1; 8]);
+        assert!(server.committed().is_ok());
+        server.see([2; 8]);
+        let error = server.committed().expect_err("writes may be lost");
+        assert_eq!(error.errno, EIO);
+        assert!(error.message.contains("restarted"), "{error}");
+        server.see([2; 8]);
+        assert!(server.committed().is_ok(), "what was written since is safe");
+    }
 }

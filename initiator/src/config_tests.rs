@@ -52,3 +52,47 @@ fn absurd_settings_are_refused_with_what_is_allowed() {
         assert!(message.contains(says), "{message}");
     }
 }
+
+const SAMPLE: &str = include_str!("../../conf/initiator.toml");
+
+/// The sample with the keys that have no default switched on.
+fn sample_with_all_keys() -> String {
+    let is_key =
+        |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.contains('=');
+    let lines = SAMPLE.lines().map(|line| if is_key(line) { &line[1..] } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_sample_configuration_has_every_key_there_is() {
+    use clap::CommandFactory;
+
+    let sample: toml::Table = toml::from_str(&sample_with_all_keys()).expect("TOML");
+    Settings::parse(&sample_with_all_keys(), "sample").expect("known keys with good values");
+    let command = crate::cli::Cli::command();
+    let perf = command.find_subcommand("perf").expect("a command");
+    for (section, heading) in
+        [("transport", "Transport"), ("memory", "Memory"), ("reactor", "Reactors")]
+    {
+        let flags = perf.get_arguments().filter(|arg| arg.get_help_heading() == Some(heading));
+        let flags: Vec<&str> = flags.map(|arg| arg.get_id().as_str()).collect();
+        let table = sample[section].as_table().expect("a section");
+        let missing: Vec<_> = flags.iter().filter(|flag| !table.contains_key(**flag)).collect();
+        assert!(missing.is_empty(), "[{section}] lacks {missing:?}");
+        assert_eq!(table.len(), flags.len(), "every key of [{section}] is a flag too");
+    }
+}
+
+#[test]
+fn the_sample_configuration_shows_the_defaults() {
+    let remote = "127.0.0.1:20049".parse().expect("an address");
+    let sample = Settings::parse(SAMPLE, "sample").expect("good");
+    let mut shown = sample.transport_config(remote).expect("good settings");
+    // Given as a number there, and computed where it is not given.
+    assert_eq!(shown.send_batch.take(), Some(rpcrdma::config::SEND_BATCH_DEFAULT_MAX));
+    let default = Settings::default().transport_config(remote).expect("good settings");
+    assert_eq!(format!("{shown:?}"), format!("{default:?}"));
+    let (shown, default) = (sample.endpoint_config(), Settings::default().endpoint_config());
+    assert_eq!(format!("{shown:?}"), format!("{default:?}"));
+    assert_eq!(sample.idle(), Some(reactor::IdlePolicy::default()));
+}

@@ -5,23 +5,28 @@
 //! reactor is joined.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use client::NfsUrl;
 use crossbeam_channel::bounded;
-use reactor::{IdlePolicy, ReactorConfig, ReactorHandle, ReactorStats, StopToken};
-use target::{Misbehaviour, Stats, Storage, Target};
+use reactor::{ReactorConfig, ReactorHandle, ReactorStats, StopToken};
+use target::{Stats, Storage, Target};
 use verbs::soft::{Clock, SoftFabric};
+use workload::Job;
 
 use crate::cli::EmbeddedArgs;
 use crate::config::Settings;
-use crate::engine::Site;
+use crate::engine::{self, STALL, Site};
+use crate::placement::Placement;
 
 /// Bytes that the target stores unless told.
 const SPACE_DEFAULT: u64 = 1 << 30;
-/// The target maps its buffers when the first client comes, which takes that turn some time.
-const STALL: Duration = Duration::from_millis(500);
+/// Largest READ and WRITE: as large as the jobs' blocks, within these bounds. The upper one is
+/// what Linux servers have.
+const PAYLOAD_MIN: u32 = 64 << 10;
+const PAYLOAD_MAX: u32 = 1 << 20;
+/// Most staging buffers.
+const STAGING_MAX: usize = 1024;
 
 /// See the module documentation.
 pub(crate) struct Embedded {
@@ -41,22 +46,23 @@ pub(crate) struct Served {
 }
 
 impl Embedded {
-    /// Starts it on `core` and asks its MOUNT service for the export.
+    /// Starts it and asks its MOUNT service for the export.
     pub(crate) fn start(
         args: &EmbeddedArgs,
         settings: &Settings,
-        core: usize,
-        idle: IdlePolicy,
+        jobs: &[Job],
+        placement: &Placement,
     ) -> Result<Self> {
+        let core = placement.target.unwrap_or(placement.jobs[0]);
         let fabric = SoftFabric::new(Clock::Real);
         let stop = StopToken::new();
         let reactor_config = ReactorConfig {
-            idle,
+            idle: placement.idle,
             stop: stop.clone(),
             stall_threshold: STALL,
             ..ReactorConfig::default()
         };
-        let config = target_config(args, settings);
+        let config = target_config(args, settings, jobs, placement.jobs.len());
         let (tell, told) = bounded(1);
         let provider = fabric.clone();
         let reactor = reactor::spawn(core, reactor_config, move |reactor| {
@@ -90,15 +96,25 @@ impl Embedded {
     }
 }
 
-fn target_config(args: &EmbeddedArgs, settings: &Settings) -> target::Config {
+/// A target for these jobs, over so many connections.
+fn target_config(
+    args: &EmbeddedArgs,
+    settings: &Settings,
+    jobs: &[Job],
+    connections: usize,
+) -> target::Config {
     let default = target::Config::default();
     let capacity_bytes = args.target_space.as_ref().map_or(SPACE_DEFAULT, |space| space.0);
+    let credits = args.target_credits.unwrap_or(default.credits);
     target::Config {
         listen: ([127, 0, 0, 1], 0).into(),
         mount: ([127, 0, 0, 1], 0).into(),
         storage: Storage::Memory { capacity_bytes },
-        credits: args.target_credits.unwrap_or(default.credits),
-        misbehave: args.target_misbehave.clone().unwrap_or_else(Misbehaviour::default),
+        credits,
+        payload_bytes_max: engine::buffer_len(jobs.iter()).clamp(PAYLOAD_MIN, PAYLOAD_MAX),
+        // One for each call that can be open, so that no call waits for another's.
+        staging_buffers: (credits as usize * connections).clamp(32, STAGING_MAX),
+        misbehave: args.target_misbehave.clone().unwrap_or_default(),
         // "required" is about the client's buffers: the target takes what is left.
         hugepages: match settings.hugepages() {
             hugepages::Policy::Off => hugepages::Policy::Off,

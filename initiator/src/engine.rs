@@ -26,6 +26,9 @@ use crate::progress::ProgressLine;
 
 /// How often the main thread looks up.
 const TICK: Duration = Duration::from_millis(50);
+/// A turn longer than this is reported. Both sides map and register their buffers in one turn when
+/// a connection is made, which takes hundreds of milliseconds where there are many.
+pub(crate) const STALL: Duration = Duration::from_secs(1);
 /// Operations that a job may have open while its files are laid out.
 const LAYOUT_DEPTH: u32 = 16;
 /// Buffers of a mount beyond one an operation.
@@ -188,7 +191,7 @@ impl Stage<'_> {
     }
 
     fn assignment(&self, core: usize, site: usize, instances: Vec<Instance>) -> Result<Assignment> {
-        let Site { located, .. } = &self.plan.sites[site];
+        let Site { url, located } = &self.plan.sites[site];
         let settings = self.plan.settings;
         let depths = instances.iter().map(|instance| instance.job.iodepth.max(LAYOUT_DEPTH));
         let depth: u64 = depths.map(u64::from).sum();
@@ -201,7 +204,7 @@ impl Stage<'_> {
         let depth = depth as u32;
         let mut transport = settings.transport_config(located.server)?;
         transport.buffers = BufferConfig {
-            buffer_len: buffer_len(&instances),
+            buffer_len: buffer_len(instances.iter().map(|instance| &*instance.job)),
             count: depth + SPARE_BUFFERS,
             numa_node: if has_numa() { core_numa_node(core) } else { None },
             ..transport.buffers
@@ -213,7 +216,7 @@ impl Stage<'_> {
             transport,
         };
         let (directory, endpoint) = (located.rest.clone(), settings.endpoint_config()?);
-        Ok(Assignment { site, mount, endpoint, directory, instances })
+        Ok(Assignment { site, url: url.clone(), mount, endpoint, directory, instances })
     }
 }
 
@@ -237,10 +240,9 @@ fn start<P: Provider>(
     handle.with_context(|| format!("cannot start jobs on core {core}"))
 }
 
-/// The largest block of any of the jobs.
-fn buffer_len(instances: &[Instance]) -> u32 {
-    let blocks = instances.iter().flat_map(|instance| {
-        let job = &instance.job;
+/// Bytes of a buffer that takes the largest block of any of the jobs.
+pub(crate) fn buffer_len<'a>(jobs: impl Iterator<Item = &'a Job>) -> u32 {
+    let blocks = jobs.flat_map(|job| {
         let read = job.rw.reads().then_some(job.bs[0]);
         let write = job.rw.writes().then_some(job.bs[1]);
         [read, write].into_iter().flatten()

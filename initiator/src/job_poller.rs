@@ -18,7 +18,7 @@ use nix::sys::time::TimeValLike;
 use reactor::{Poller, Progress, Timestamp, Turn};
 use rpcrdma::{Counters, EndpointConfig};
 use verbs::Provider;
-use workload::{CpuUse, Instance, JobResult, Limits, Runner, RunnerProgress, RunnerSet};
+use workload::{CpuUse, Instance, JobResult, Limits, Phase, Runner, RunnerProgress, RunnerSet};
 
 use crate::backend::MountBackend;
 
@@ -30,6 +30,8 @@ const STOP_PATIENCE_NS: u64 = 2_000_000_000;
 pub(crate) struct Assignment {
     /// Which site of the plan it mounts.
     pub(crate) site: usize,
+    /// As the user names it.
+    pub(crate) url: String,
     /// How.
     pub(crate) mount: MountConfig,
     /// Limits of its endpoint.
@@ -62,7 +64,7 @@ pub(crate) struct Outcome {
     pub(crate) memory: Option<String>,
 }
 
-enum Phase<P: Provider> {
+enum State<P: Provider> {
     Mounting,
     Running(RunnerSet<MountBackend<P>>),
     Unmounting,
@@ -71,14 +73,17 @@ enum Phase<P: Provider> {
 
 /// See the module documentation.
 pub(crate) struct JobPoller<P: Provider> {
-    phase: Phase<P>,
+    state: State<P>,
     backend: MountBackend<P>,
     site: usize,
+    url: String,
     instances: Vec<Instance>,
     events: Sender<Event>,
     /// Pollers of this reactor that are not done; the last one stops it.
     pending: Rc<Cell<usize>>,
-    cpu_at_start: CpuUse,
+    progress: Vec<Arc<workload::Progress>>,
+    /// The thread's CPU use when the first job began to measure.
+    cpu_at_start: Option<CpuUse>,
     stop_seen: Option<Timestamp>,
     results: Option<Result<Vec<(u32, JobResult)>, String>>,
     credits_granted: Option<u32>,
@@ -97,17 +102,19 @@ impl<P: Provider> JobPoller<P> {
         pending: Rc<Cell<usize>>,
         now: Timestamp,
     ) -> Result<Self, client::Error> {
-        let Assignment { site, mount, endpoint, directory, instances } = assignment;
+        let Assignment { site, url, mount, endpoint, directory, instances } = assignment;
         let mut client = Client::new(provider, endpoint);
         let id = client.mount(&mount, now)?;
         Ok(Self {
-            phase: Phase::Mounting,
+            state: State::Mounting,
             backend: MountBackend::new(client, id, &directory, now),
             site,
+            url,
             instances,
             events,
             pending,
-            cpu_at_start: CpuUse::default(),
+            progress: Vec::new(),
+            cpu_at_start: None,
             stop_seen: None,
             results: None,
             credits_granted: None,
@@ -118,7 +125,9 @@ impl<P: Provider> JobPoller<P> {
     fn mounting(&mut self, now: Timestamp, stopping: bool) -> Progress {
         let worked = self.backend.client.turn(now) > 0;
         match self.backend.client.state(self.backend.mount) {
-            MountState::Gone(error) => self.results = Some(Err(error.to_string())),
+            MountState::Gone(error) => {
+                self.results = Some(Err(format!("cannot mount {}: {error}", self.url)));
+            }
             _ if stopping => self.results = Some(Ok(Vec::new())),
             MountState::Mounted => return self.start(now),
             MountState::Mounting if worked => return Progress::Busy,
@@ -138,11 +147,10 @@ impl<P: Provider> JobPoller<P> {
         let runners = numbered.map(|(id, instance)| Runner::new(instance, limits, id));
         match runners.collect::<Result<Vec<_>, _>>() {
             Ok(runners) => {
-                let progress = runners.iter().map(Runner::progress);
-                let watched = self.instances.iter().cloned().zip(progress).collect();
-                self.tell(Event::Started(watched));
-                self.cpu_at_start = thread_cpu();
-                self.phase = Phase::Running(RunnerSet::new(runners));
+                self.progress = runners.iter().map(Runner::progress).collect();
+                let watched = self.instances.iter().cloned().zip(self.progress.iter().cloned());
+                self.tell(Event::Started(watched.collect()));
+                self.state = State::Running(RunnerSet::new(runners));
                 Progress::Busy
             }
             Err(error) => {
@@ -153,7 +161,7 @@ impl<P: Provider> JobPoller<P> {
     }
 
     fn running(&mut self, now: Timestamp, stopping: bool) -> Progress {
-        let Phase::Running(runners) = &mut self.phase else { return Progress::Idle };
+        let State::Running(runners) = &mut self.state else { return Progress::Idle };
         if stopping {
             let since = *self.stop_seen.get_or_insert_with(|| {
                 runners.stop();
@@ -163,7 +171,13 @@ impl<P: Provider> JobPoller<P> {
                 self.backend.client.unmount(self.backend.mount, now);
             }
         }
-        match runners.turn(now.0, &mut self.backend) {
+        let progress = runners.turn(now.0, &mut self.backend);
+        if self.cpu_at_start.is_none()
+            && self.progress.iter().any(|job| job.snapshot().phase >= Phase::Running)
+        {
+            self.cpu_at_start = Some(thread_cpu());
+        }
+        match progress {
             RunnerProgress::Busy => Progress::Busy,
             RunnerProgress::Idle => Progress::Idle,
             RunnerProgress::Finished => {
@@ -175,11 +189,12 @@ impl<P: Provider> JobPoller<P> {
 
     fn collect(&mut self) {
         self.credits_granted = self.backend.client.credits_granted(self.backend.mount);
-        let Phase::Running(runners) = std::mem::replace(&mut self.phase, Phase::Unmounting) else {
+        let State::Running(runners) = std::mem::replace(&mut self.state, State::Unmounting) else {
             return;
         };
         let mut results = runners.into_results();
-        let cpu = share_of_cpu(&self.cpu_at_start, &thread_cpu(), results.len() as u64);
+        let now = thread_cpu();
+        let cpu = share_of_cpu(&self.cpu_at_start.unwrap_or(now), &now, results.len() as u64);
         for result in &mut results {
             result.cpu = cpu;
         }
@@ -189,7 +204,7 @@ impl<P: Provider> JobPoller<P> {
 
     fn unmount(&mut self, now: Timestamp) -> Progress {
         self.backend.client.unmount(self.backend.mount, now);
-        self.phase = Phase::Unmounting;
+        self.state = State::Unmounting;
         Progress::Busy
     }
 
@@ -207,7 +222,7 @@ impl<P: Provider> JobPoller<P> {
     }
 
     fn end(&mut self, turn: &mut Turn<'_>) -> Progress {
-        self.phase = Phase::Done;
+        self.state = State::Done;
         let outcome = Outcome {
             site: self.site,
             results: self.results.take().unwrap_or_else(|| Ok(Vec::new())),
@@ -237,16 +252,16 @@ impl<P: Provider> Poller for JobPoller<P> {
     fn poll(&mut self, turn: &mut Turn<'_>) -> Progress {
         let (now, stopping) = (turn.now(), turn.stopping());
         self.backend.now = now;
-        match self.phase {
-            Phase::Running(_) => self.running(now, stopping),
-            Phase::Mounting => self.mounting(now, stopping),
-            Phase::Unmounting => self.unmounting(turn),
-            Phase::Done => Progress::Done,
+        match self.state {
+            State::Running(_) => self.running(now, stopping),
+            State::Mounting => self.mounting(now, stopping),
+            State::Unmounting => self.unmounting(turn),
+            State::Done => Progress::Done,
         }
     }
 
     fn drained(&self) -> bool {
-        matches!(self.phase, Phase::Done)
+        matches!(self.state, State::Done)
     }
 }
 

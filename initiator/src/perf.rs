@@ -38,6 +38,7 @@ pub(crate) fn run(args: &PerfArgs) -> Result<ExitCode> {
         return usage(&format!("{flag} is about the target in this process: leave the URL out"));
     }
     let url: NfsUrl = url.parse().map_err(|error| Usage(format!("{error}")))?;
+    crate::doctor::require_rdma()?;
     let sites = locate(&[url], &session.settings)?;
     session.run_rdma(&sites, &[0])
 }

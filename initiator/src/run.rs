@@ -23,6 +23,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     if let Some(flag) = args.embedded_args.given() {
         return Err(Usage(format!("{flag} is about the target of --embedded")).into());
     }
+    crate::doctor::require_rdma()?;
     let (sites, site_of_job) = locate_all(&jobs, &settings)?;
     Session { jobs, global_options, settings, output: &args.output }.run_rdma(&sites, &site_of_job)
 }

@@ -35,8 +35,7 @@ impl Session<'_> {
         signals::install()?;
         let mut sink = Sink::open(self.output)?;
         let placement = self.place(true, args.target_core)?;
-        let core = placement.target.unwrap_or(placement.jobs[0]);
-        let embedded = Embedded::start(args, &self.settings, core, placement.idle)?;
+        let embedded = Embedded::start(args, &self.settings, &self.jobs, &placement)?;
         let sites = [embedded.site.clone()];
         let site_of_job = vec![0; self.jobs.len()];
         self.banner(&mut sink)?;
@@ -59,7 +58,7 @@ impl Session<'_> {
     /// There are no RDMA devices to this build.
     #[cfg(not(feature = "rdma"))]
     pub(crate) fn run_rdma(self, _sites: &[Site], _site_of_job: &[usize]) -> Result<ExitCode> {
-        anyhow::bail!("{}", crate::doctor::WITHOUT_RDMA)
+        crate::doctor::require_rdma().map(|()| ExitCode::SUCCESS)
     }
 
     fn place(&self, target: bool, target_core: Option<usize>) -> Result<Placement> {
