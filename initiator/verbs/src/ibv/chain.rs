@@ -44,17 +44,21 @@ impl SendChain {
         let first = self.0.as_mut_ptr();
         let room = self.0.len();
         in_pieces(room, chain.into_iter(), |piece| {
-            let (mut len, mut binds) = (0, false);
+            let (mut len, mut binds, mut ended) = (0, false, false);
             for (i, wr) in piece.enumerate() {
                 // SAFETY: a piece has at most `room` entries, so `i` is inside the array; the
                 // next pointer may be one past its end, where it is cut off below. The caller
                 // vouches for windows and regions.
-                unsafe { fill_send(&mut *first.add(i), &wr, first.add(i + 1), qp) };
+                ended = !unsafe { fill_send(&mut *first.add(i), &wr, first.add(i + 1), qp) };
+                if ended {
+                    break;
+                }
                 binds |= matches!(wr.op, Op::BindWindow { .. });
                 len = i + 1;
             }
+            let refused = PostError { posted: len, errno: libc::EINVAL };
             if len == 0 {
-                return Ok(0);
+                return if ended { Err(refused) } else { Ok(0) };
             }
             // SAFETY: the last entry filled.
             unsafe { (*first.add(len - 1)).next = ptr::null_mut() };
@@ -64,11 +68,11 @@ impl SendChain {
             let errno = unsafe { ffi::ibv_post_send(qp, first, &mut bad) };
             let outcome = outcome(errno, first, bad, len);
             if binds {
-                let posted = outcome.map_or_else(|error| error.posted, |posted| posted);
+                let posted = outcome.unwrap_or_else(|error| error.posted);
                 // SAFETY: the array is not lent any more; the caller vouches for the windows.
                 unsafe { keep_keys(&self.0[..posted]) };
             }
-            outcome
+            if ended { outcome.and(Err(refused)) } else { outcome }
         })
     }
 }
@@ -80,8 +84,7 @@ impl SendChain {
 /// The windows of the binds among `posted` are alive.
 unsafe fn keep_keys(posted: &[ffi::ibv_send_wr]) {
     for raw in posted.iter().filter(|raw| raw.opcode == ffi::ibv_wr_opcode::IBV_WR_BIND_MW) {
-        // SAFETY: `fill_send` wrote this variant for this opcode; a bind of an ended window was
-        // not posted.
+        // SAFETY: `fill_send` wrote this variant for this opcode, with a window that had not ended.
         unsafe {
             let bind = raw.bind_mw_tso_union.bind_mw;
             (*bind.mw).rkey = bind.rkey;
@@ -89,6 +92,8 @@ unsafe fn keep_keys(posted: &[ffi::ibv_send_wr]) {
     }
 }
 
+/// False: the window to be bound has ended, and the entry is not fit to be posted.
+///
 /// # Safety
 /// Window and region of a bind are alive and used by this thread only.
 #[inline]
@@ -97,7 +102,7 @@ unsafe fn fill_send(
     wr: &SendWr<'_>,
     next: *mut ffi::ibv_send_wr,
     qp: *mut ffi::ibv_qp,
-) {
+) -> bool {
     use ffi::ibv_wr_opcode as opcode;
     raw.wr_id = wr.wr_id;
     raw.next = next;
@@ -134,8 +139,7 @@ unsafe fn fill_send(
             // SAFETY: given by the caller.
             match unsafe { bind_info(qp, window, region, new_rkey, range, access) } {
                 Some(bind_mw) => raw.bind_mw_tso_union.bind_mw = bind_mw,
-                // Refused by the library, before it looks at anything else.
-                None => raw.num_sge = i32::MAX,
+                None => return false,
             }
         }
         Op::LocalInvalidate { rkey } => {
@@ -143,6 +147,7 @@ unsafe fn fill_send(
             raw.imm_data_invalidated_rkey_union.invalidated_rkey = rkey;
         }
     }
+    true
 }
 
 /// Room for the longest chain of Receives, each with its one SGE.

@@ -178,7 +178,7 @@ impl crate::Connection for Connection {
 
     fn new_completion_queue(&self, depth: u32) -> Result<Cq, Error> {
         let limits = self.limits("new_completion_queue")?;
-        Cq::new(&self.id, depth, limits.info.max_cqe)
+        Cq::new(&self.id, depth, limits)
     }
 
     fn create_queue_pair(

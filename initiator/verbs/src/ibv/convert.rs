@@ -6,9 +6,10 @@ use super::cm::Event;
 use crate::{Access, CmEvent, Completion, WcStatus};
 
 /// A work completion as the contract has it. Nothing but the identity and the status is read
-/// from a failed one: the rest is undefined there.
+/// from a failed one: the rest is undefined there. Any of `invalidated_flags` says that there is an
+/// invalidated key.
 #[inline]
-pub(super) fn completion(wc: &ffi::ibv_wc) -> Completion {
+pub(super) fn completion(wc: &ffi::ibv_wc, invalidated_flags: u32) -> Completion {
     let mut out = Completion {
         wr_id: wc.wr_id,
         status: wc_status(wc.status),
@@ -18,7 +19,7 @@ pub(super) fn completion(wc: &ffi::ibv_wc) -> Completion {
     };
     if wc.status == ffi::ibv_wc_status::IBV_WC_SUCCESS {
         out.byte_len = wc.byte_len;
-        if wc.wc_flags & ffi::ibv_wc_flags::IBV_WC_WITH_INV.0 != 0 {
+        if wc.wc_flags & invalidated_flags != 0 {
             // SAFETY: both variants are 32-bit integers; the flag says which one is meant.
             out.invalidated_rkey =
                 Some(unsafe { wc.imm_data_invalidated_rkey_union.invalidated_rkey });

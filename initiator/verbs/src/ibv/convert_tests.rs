@@ -14,24 +14,33 @@ fn wc(status: ffi::ibv_wc_status::Type, flags: u32) -> ffi::ibv_wc {
 }
 
 const WITH_INV: u32 = ffi::ibv_wc_flags::IBV_WC_WITH_INV.0;
+const IP_CSUM_OK: u32 = ffi::ibv_wc_flags::IBV_WC_IP_CSUM_OK.0;
 const GRH: u32 = ffi::ibv_wc_flags::IBV_WC_GRH.0;
 
 #[test]
 fn a_success_carries_length_and_invalidated_key() {
-    let got = completion(&wc(ffi::ibv_wc_status::IBV_WC_SUCCESS, WITH_INV));
+    let got = completion(&wc(ffi::ibv_wc_status::IBV_WC_SUCCESS, WITH_INV), WITH_INV);
     assert_eq!((got.wr_id, got.qp_num, got.byte_len), (0xfeed, 17, 4096));
     assert_eq!(got.invalidated_rkey, Some(0xabcd));
 }
 
 #[test]
 fn the_grh_flag_that_rxe_sets_on_reliable_connections_changes_nothing() {
-    let got = completion(&wc(ffi::ibv_wc_status::IBV_WC_SUCCESS, GRH));
+    let got = completion(&wc(ffi::ibv_wc_status::IBV_WC_SUCCESS, GRH), WITH_INV);
     assert_eq!((got.byte_len, got.invalidated_rkey), (4096, None));
+}
+
+/// rxe 6.1 and 6.12: the key was invalidated, and the flag is the kernel's.
+#[test]
+fn the_kernels_flag_for_an_invalidated_key_counts_where_the_device_uses_it() {
+    let wc = wc(ffi::ibv_wc_status::IBV_WC_SUCCESS, GRH | IP_CSUM_OK);
+    assert_eq!(completion(&wc, WITH_INV | IP_CSUM_OK).invalidated_rkey, Some(0xabcd));
+    assert_eq!(completion(&wc, WITH_INV).invalidated_rkey, None);
 }
 
 #[test]
 fn a_failed_completion_keeps_only_identity_and_status() {
-    let got = completion(&wc(ffi::ibv_wc_status::IBV_WC_WR_FLUSH_ERR, WITH_INV));
+    let got = completion(&wc(ffi::ibv_wc_status::IBV_WC_WR_FLUSH_ERR, WITH_INV), WITH_INV);
     assert_eq!((got.wr_id, got.qp_num, got.status), (0xfeed, 17, WcStatus::Flushed));
     assert_eq!((got.byte_len, got.invalidated_rkey), (0, None));
 }
@@ -42,6 +51,7 @@ fn statuses_are_told_apart_and_unknown_ones_keep_their_number() {
     let table = [
         (s::IBV_WC_LOC_LEN_ERR, WcStatus::LocalLength),
         (s::IBV_WC_LOC_PROT_ERR, WcStatus::LocalProtection),
+        (s::IBV_WC_MW_BIND_ERR, WcStatus::MwBind),
         (s::IBV_WC_REM_ACCESS_ERR, WcStatus::RemoteAccess),
         (s::IBV_WC_REM_INV_REQ_ERR, WcStatus::RemoteInvalidRequest),
         (s::IBV_WC_REM_OP_ERR, WcStatus::RemoteOperation),
@@ -51,7 +61,7 @@ fn statuses_are_told_apart_and_unknown_ones_keep_their_number() {
         (4242, WcStatus::Other(4242)),
     ];
     for (raw, expected) in table {
-        assert_eq!(completion(&wc(raw, 0)).status, expected, "{raw}");
+        assert_eq!(completion(&wc(raw, 0), WITH_INV).status, expected, "{raw}");
     }
 }
 
@@ -62,6 +72,7 @@ fn remote_write_brings_local_write() {
     assert_eq!(access_flags(Access::REMOTE), 1 | 2 | 4);
     assert_eq!(access_flags(Access { remote_write: true, ..Access::SEND_ONLY }), 1 | 2);
     assert_eq!(access_flags(Access { remote_read: true, ..Access::SEND_ONLY }), 4);
+    assert_eq!(access_flags(Access::BINDABLE), 1 | 16);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use rdma_sys as ffi;
 
 use super::cm::CmId;
 use super::convert::completion;
+use super::device::Limits;
 use super::faults::{self, Health};
 use super::last_error;
 use crate::{Completion, CompletionQueue, Error};
@@ -23,6 +24,7 @@ pub struct Cq(Rc<Inner>);
 struct Inner {
     cq: NonNull<ffi::ibv_cq>,
     depth: u32,
+    invalidated_flags: u32,
     health: Arc<Health>,
     /// Keeps the device's context open: librdmacm may close it with its last id.
     _id: Rc<CmId>,
@@ -30,7 +32,8 @@ struct Inner {
 
 impl Cq {
     /// On the device that `id` is bound to.
-    pub(super) fn new(id: &Rc<CmId>, depth: u32, max_cqe: u32) -> Result<Self, Error> {
+    pub(super) fn new(id: &Rc<CmId>, depth: u32, limits: &Limits) -> Result<Self, Error> {
+        let max_cqe = limits.info.max_cqe;
         if depth > max_cqe {
             return Err(Error::Limit {
                 what: "completion queue depth",
@@ -47,7 +50,8 @@ impl Cq {
         let health = unsafe { faults::enter_cq(cq.as_ptr()) };
         // SAFETY: just made.
         let depth = unsafe { cq.as_ref() }.cqe.max(0).cast_unsigned();
-        Ok(Self(Rc::new(Inner { cq, depth, health, _id: Rc::clone(id) })))
+        let (invalidated_flags, _id) = (limits.invalidated_flags, Rc::clone(id));
+        Ok(Self(Rc::new(Inner { cq, depth, invalidated_flags, health, _id })))
     }
 
     pub(super) fn as_ptr(&self) -> *mut ffi::ibv_cq {
@@ -65,7 +69,7 @@ impl CompletionQueue for Cq {
     fn poll(&self, out: &mut [Completion]) -> Result<usize, Error> {
         self.0.health.check(self.0.depth)?;
         // SAFETY: the queue is alive while `self` is, and polled by this thread only.
-        unsafe { poll(self.as_ptr(), out) }
+        unsafe { poll(self.as_ptr(), out, self.0.invalidated_flags) }
     }
 
     fn depth(&self) -> u32 {
@@ -91,7 +95,11 @@ impl std::fmt::Debug for Cq {
 /// # Safety
 /// `cq` is alive and polled by no other thread.
 #[inline]
-unsafe fn poll(cq: *mut ffi::ibv_cq, out: &mut [Completion]) -> Result<usize, Error> {
+unsafe fn poll(
+    cq: *mut ffi::ibv_cq,
+    out: &mut [Completion],
+    invalidated_flags: u32,
+) -> Result<usize, Error> {
     let mut batch = [const { MaybeUninit::<ffi::ibv_wc>::uninit() }; BATCH];
     let mut filled = 0;
     for chunk in out.chunks_mut(BATCH) {
@@ -102,7 +110,7 @@ unsafe fn poll(cq: *mut ffi::ibv_cq, out: &mut [Completion]) -> Result<usize, Er
         let written = &batch[..got.min(chunk.len())];
         for (slot, wc) in chunk.iter_mut().zip(written) {
             // SAFETY: the device's library wrote the first `got` entries.
-            *slot = completion(unsafe { wc.assume_init_ref() });
+            *slot = completion(unsafe { wc.assume_init_ref() }, invalidated_flags);
         }
         filled += got;
         if got < chunk.len() {

@@ -33,7 +33,7 @@ fn poll_fake(left: i32, room: usize) -> (Result<usize, Error>, Vec<Completion>, 
     let mut device = FakeDevice::new(&raw mut fake, None, None, Some(poll_cq));
     let mut out = vec![Completion { wr_id: u64::MAX, ..Default::default() }; room];
     // SAFETY: the fake queue lives through the call.
-    let got = unsafe { poll(device.cq(), &mut out) };
+    let got = unsafe { poll(device.cq(), &mut out, 0) };
     (got, out, fake.calls)
 }
 

@@ -16,6 +16,8 @@ const SYSFS_DEVICES: &str = "/sys/class/infiniband";
 const SYSFS_VERBS: &str = "/sys/class/infiniband_verbs";
 /// The connection manager's device (module rdma_ucm).
 const CM_DEVICE: &str = "/dev/infiniband/rdma_cm";
+/// What rxe answers for the vendor of its devices, whatever their names.
+const RXE_VENDOR_ID: u32 = 0xff_ffff;
 
 /// An RDMA device of this machine, for `initiator doctor`.
 #[derive(Clone, Debug)]
@@ -153,6 +155,8 @@ pub(super) struct Limits {
     pub(super) info: DeviceInfo,
     /// RDMA Read resources of one connection, either way.
     pub(super) reads: ReadDepth,
+    /// Flags of a Receive's completion any of which says that the peer invalidated a key.
+    pub(super) invalidated_flags: u32,
 }
 
 impl Limits {
@@ -196,7 +200,17 @@ unsafe fn query(context: *mut ffi::ibv_context) -> Result<(ffi::ibv_device_attr,
         max_rd_atom: reads.responder_resources,
         memory_window_2b: attr.device_cap_flags & window_2b != 0,
     };
-    Ok((attr, Limits { info, reads }))
+    let invalidated_flags = invalidated_flags(attr.vendor_id);
+    Ok((attr, Limits { info, reads, invalidated_flags }))
+}
+
+/// rxe hands the kernel's own flags to user space. The kernel's for an invalidated key is bit 2,
+/// which in user space says that an IP checksum was good, and never on a reliable connection.
+fn invalidated_flags(vendor_id: u32) -> u32 {
+    use ffi::ibv_wc_flags as flags;
+    let by_the_book = flags::IBV_WC_WITH_INV;
+    let kernels = flags::IBV_WC_IP_CSUM_OK;
+    if vendor_id == RXE_VENDOR_ID { (by_the_book | kernels).0 } else { by_the_book.0 }
 }
 
 fn clip(value: i32) -> u8 {

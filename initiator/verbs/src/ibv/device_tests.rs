@@ -39,3 +39,9 @@ fn names_end_at_their_zero_byte() {
     assert_eq!(c_name(&name), "rx");
     assert_eq!(c_name(&[b'a' as c_char; 64]), "", "an unterminated name is not read past its end");
 }
+
+#[test]
+fn only_rxe_may_say_by_the_kernels_flag_that_a_key_was_invalidated() {
+    assert_eq!(invalidated_flags(0x02c9), 8);
+    assert_eq!(invalidated_flags(RXE_VENDOR_ID), 8 | 4);
+}

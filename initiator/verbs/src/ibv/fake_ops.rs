@@ -1,4 +1,5 @@
-//! A device of three functions for tests: what `rdma-sys` reaches through `context->ops`.
+//! A device of four functions for tests: what `rdma-sys` reaches through `context->ops`.
+
 use std::mem;
 
 use rdma_sys as ffi;
@@ -18,7 +19,7 @@ type PollCq = unsafe extern "C" fn(*mut ffi::ibv_cq, i32, *mut ffi::ibv_wc) -> i
 /// A context, a queue pair and a completion queue wired to the given functions. `state` reaches
 /// the functions as `qp_context` and `cq_context`.
 pub(super) struct FakeDevice {
-    _context: Box<ffi::ibv_context>,
+    context: Box<ffi::ibv_context>,
     qp: Box<ffi::ibv_qp>,
     cq: Box<ffi::ibv_cq>,
 }
@@ -43,14 +44,33 @@ impl FakeDevice {
         let mut cq: Box<ffi::ibv_cq> = Box::new(unsafe { mem::zeroed() });
         cq.context = &raw mut *context;
         cq.cq_context = state.cast();
-        Self { _context: context, qp, cq }
+        Self { context, qp, cq }
     }
 
     pub(super) fn qp(&mut self) -> *mut ffi::ibv_qp {
         &raw mut *self.qp
     }
 
+    /// A window of this device with the key `rkey`; its deallocation zeroes that.
+    pub(super) fn window(&mut self, rkey: u32) -> Box<ffi::ibv_mw> {
+        self.context.ops.dealloc_mw = Some(dealloc_mw);
+        // SAFETY: as above.
+        let mut mw: Box<ffi::ibv_mw> = Box::new(unsafe { mem::zeroed() });
+        mw.context = &raw mut *self.context;
+        mw.rkey = rkey;
+        mw
+    }
+
     pub(super) fn cq(&mut self) -> *mut ffi::ibv_cq {
         &raw mut *self.cq
     }
+}
+
+unsafe extern "C" fn dealloc_mw(mw: *mut ffi::ibv_mw) -> i32 {
+    // SAFETY: the test's own window.
+    unsafe {
+        assert_ne!((*mw).rkey, 0, "deallocated twice");
+        (*mw).rkey = 0;
+    }
+    0
 }

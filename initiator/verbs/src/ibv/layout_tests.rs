@@ -34,6 +34,9 @@ fn table() -> Table {
             "opcode" => opcode, "send_flags" => send_flags,
             "invalidate_rkey" => imm_data_invalidated_rkey_union, "wr" => wr,
             "qp_type" => qp_type, "bind_mw" => bind_mw_tso_union,
+            "bind_mw.mw" => bind_mw_tso_union.bind_mw.mw,
+            "bind_mw.rkey" => bind_mw_tso_union.bind_mw.rkey,
+            "bind_mw.bind_info" => bind_mw_tso_union.bind_mw.bind_info,
         }
         "struct ibv_recv_wr" => ffi::ibv_recv_wr {
             "wr_id" => wr_id, "next" => next, "sg_list" => sg_list, "num_sge" => num_sge,
@@ -54,6 +57,7 @@ fn table() -> Table {
         }
         "struct ibv_context" => ffi::ibv_context {
             "device" => device, "ops" => ops, "ops.poll_cq" => ops.poll_cq,
+            "ops.alloc_mw" => ops.alloc_mw, "ops.dealloc_mw" => ops.dealloc_mw,
             "ops.post_send" => ops.post_send, "ops.post_recv" => ops.post_recv,
             "async_fd" => async_fd, "abi_compat" => abi_compat,
         }
@@ -63,6 +67,10 @@ fn table() -> Table {
         "struct ibv_cq" => ffi::ibv_cq {
             "context" => context, "cqe" => cqe,
             "async_events_completed" => async_events_completed,
+        }
+        "struct ibv_mw" => ffi::ibv_mw { "context" => context, "rkey" => rkey, "type" => type_ }
+        "struct ibv_mw_bind_info" => ffi::ibv_mw_bind_info {
+            "mr" => mr, "addr" => addr, "length" => length, "mw_access_flags" => mw_access_flags,
         }
         "struct ibv_mr" => ffi::ibv_mr { "lkey" => lkey, "rkey" => rkey }
         "struct ibv_device" => ffi::ibv_device {
@@ -100,11 +108,17 @@ fn table() -> Table {
             "param.conn" => param,
         }
     }
-    let constants: [(&str, u32); 12] = [
+    let constants: [(&str, u32); 18] = [
         ("IBV_WR_SEND", ffi::ibv_wr_opcode::IBV_WR_SEND),
         ("IBV_WR_SEND_WITH_INV", ffi::ibv_wr_opcode::IBV_WR_SEND_WITH_INV),
         ("IBV_WR_RDMA_WRITE", ffi::ibv_wr_opcode::IBV_WR_RDMA_WRITE),
         ("IBV_WR_RDMA_READ", ffi::ibv_wr_opcode::IBV_WR_RDMA_READ),
+        ("IBV_WR_LOCAL_INV", ffi::ibv_wr_opcode::IBV_WR_LOCAL_INV),
+        ("IBV_WR_BIND_MW", ffi::ibv_wr_opcode::IBV_WR_BIND_MW),
+        ("IBV_MW_TYPE_2", ffi::ibv_mw_type::IBV_MW_TYPE_2),
+        ("IBV_ACCESS_MW_BIND", ffi::ibv_access_flags::IBV_ACCESS_MW_BIND.0),
+        ("IBV_WC_MW_BIND_ERR", ffi::ibv_wc_status::IBV_WC_MW_BIND_ERR),
+        ("IBV_WC_IP_CSUM_OK", ffi::ibv_wc_flags::IBV_WC_IP_CSUM_OK.0),
         ("IBV_QPT_RC", ffi::ibv_qp_type::IBV_QPT_RC),
         ("IBV_QPS_ERR", ffi::ibv_qp_state::IBV_QPS_ERR),
         ("IBV_WC_RNR_RETRY_EXC_ERR", ffi::ibv_wc_status::IBV_WC_RNR_RETRY_EXC_ERR),

@@ -11,7 +11,11 @@ use super::last_error;
 use crate::{Error, MemoryWindow, RegionHandle, WindowAccess, WindowHandle};
 
 /// A memory window; dropping it deallocates it.
-pub struct Window(Rc<Mw>);
+pub struct Window {
+    // Declared first, dropped first: the window goes before its domain.
+    mw: Rc<Mw>,
+    _domain: Domain,
+}
 
 /// What a [`WindowHandle`] of this provider points to.
 pub(super) struct Mw {
@@ -19,7 +23,6 @@ pub(super) struct Mw {
     mw: Cell<*mut ffi::ibv_mw>,
     /// The queue pair of the last bind.
     qp: Cell<*mut ffi::ibv_qp>,
-    _domain: Domain,
 }
 
 impl Window {
@@ -27,28 +30,35 @@ impl Window {
         // SAFETY: the domain is alive; the window keeps it so.
         let mw = unsafe { ffi::ibv_alloc_mw(domain.as_ptr(), ffi::ibv_mw_type::IBV_MW_TYPE_2) };
         let mw = mw.filter(|mw| !mw.is_null()).ok_or_else(|| last_error("ibv_alloc_mw"))?;
-        let qp = Cell::new(ptr::null_mut());
-        Ok(Self(Rc::new(Mw { mw: Cell::new(mw), qp, _domain: domain.clone() })))
+        Ok(Self { mw: Rc::new(Mw::new(mw)), _domain: domain.clone() })
     }
 
     pub(super) fn downgrade(&self) -> Weak<Mw> {
-        Rc::downgrade(&self.0)
+        Rc::downgrade(&self.mw)
     }
 }
 
 impl MemoryWindow for Window {
     fn rkey(&self) -> u32 {
-        let mw = self.0.mw.get();
+        let mw = self.mw.mw.get();
         // SAFETY: not null: not ended, hence alive.
         if mw.is_null() { 0 } else { unsafe { (*mw).rkey } }
     }
 
     fn handle(&self) -> WindowHandle {
-        WindowHandle(Rc::as_ptr(&self.0).expose_provenance())
+        Mw::handle(&self.mw)
     }
 }
 
 impl Mw {
+    fn new(mw: *mut ffi::ibv_mw) -> Self {
+        Self { mw: Cell::new(mw), qp: Cell::new(ptr::null_mut()) }
+    }
+
+    fn handle(this: &Rc<Self>) -> WindowHandle {
+        WindowHandle(Rc::as_ptr(this).expose_provenance())
+    }
+
     /// The queue pair that the window was last bound on, or null.
     pub(super) fn bound_on(&self) -> *mut ffi::ibv_qp {
         self.qp.get()
@@ -60,7 +70,7 @@ impl Mw {
         if mw.is_null() {
             return;
         }
-        // SAFETY: ours and alive until now; the domain outlives it.
+        // SAFETY: ours and alive until now; its domain is alive.
         let errno = unsafe { ffi::ibv_dealloc_mw(mw) };
         if errno != 0 {
             tracing::warn!(errno, "memory window not deallocated");
@@ -110,3 +120,7 @@ impl std::fmt::Debug for Window {
         f.debug_struct("Window").field("rkey", &self.rkey()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use verbs::{
     Access, CmEvent, Completion, CompletionQueue, ConnectParams, Connection, Incoming, Listener,
-    MemoryRegion, Op, PostError, ProtectionDomain, Provider, QueuePairCaps, RecvWr, SendWr, Sge,
-    WcStatus,
+    MemoryRegion, Op, PostError, ProtectionDomain, Provider, QueuePairCaps, RecvWr, RegionHandle,
+    SendWr, Sge, WcStatus,
 };
 
 /// Long enough for an emulated machine, short enough for a test that hangs.
@@ -46,12 +46,20 @@ impl<P: Provider> Memory<P> {
         self.bytes.cast::<u8>() as u64
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn rkey(&self) -> u32 {
         self.region.as_ref().expect("registered").rkey()
     }
 
     pub(crate) fn lkey(&self) -> u32 {
         self.region.as_ref().expect("registered").lkey()
+    }
+
+    pub(crate) fn handle(&self) -> RegionHandle {
+        self.region.as_ref().expect("registered").handle()
     }
 
     pub(crate) fn deregister(&mut self) {
@@ -141,8 +149,17 @@ impl<P: Provider> End<P> {
         Self::prepare_on(connection, cq, options)
     }
 
-    pub(crate) fn prepare_on(mut connection: P::Connection, cq: P::Cq, options: &Options) -> Self {
+    pub(crate) fn prepare_on(connection: P::Connection, cq: P::Cq, options: &Options) -> Self {
         let domain = connection.new_domain().expect("protection domain");
+        Self::prepare_in(connection, cq, domain, options)
+    }
+
+    pub(crate) fn prepare_in(
+        mut connection: P::Connection,
+        cq: P::Cq,
+        domain: P::Domain,
+        options: &Options,
+    ) -> Self {
         connection.create_queue_pair(&domain, &cq, &options.caps).expect("queue pair");
         Self { connection, cq, domain }
     }
@@ -245,9 +262,23 @@ impl<P: Provider> Pair<P> {
     }
 
     pub(crate) fn with(provider: &P, ip: IpAddr, options: &Options) -> Self {
-        let mut listener = listen(provider, ip);
+        let listener = listen(provider, ip);
         let active = resolved(provider, listener.local_addr());
-        let mut active = End::<P>::prepare(active, options);
+        let active = End::<P>::prepare(active, options);
+        Self::connect(listener, active, options)
+    }
+
+    /// Another pair, whose active side is in the given domain.
+    pub(crate) fn in_domain(provider: &P, ip: IpAddr, domain: &P::Domain) -> Self {
+        let options = Options::default();
+        let listener = listen(provider, ip);
+        let active = resolved(provider, listener.local_addr());
+        let cq = active.new_completion_queue(options.cq_depth).expect("completion queue");
+        let active = End::<P>::prepare_in(active, cq, domain.clone(), &options);
+        Self::connect(listener, active, &options)
+    }
+
+    fn connect(mut listener: P::Listener, mut active: End<P>, options: &Options) -> Self {
         active.connection.connect(&options.params(&[])).expect("connect");
         let incoming = incoming::<P>(&mut listener);
         let mut passive = End::<P>::prepare(incoming.connection, options);

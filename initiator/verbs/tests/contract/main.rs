@@ -9,6 +9,7 @@ mod direct;
 mod ends;
 mod failing;
 mod messages;
+mod windows;
 
 /// One test for each behaviour and provider.
 macro_rules! contract {
@@ -77,6 +78,24 @@ contract! {
         disconnect_flushes_what_is_and_what_will_be_posted,
         the_peer_of_a_disconnect_flushes_by_its_own,
         disconnect_twice_is_once;
+    windows:
+        a_window_is_bound_and_told_of_in_one_chain,
+        a_window_lends_what_it_was_bound_for,
+        a_write_outside_a_window_is_refused,
+        a_write_outside_the_windows_region_is_refused,
+        a_key_is_dead_after_local_invalidation,
+        a_key_is_dead_after_remote_invalidation,
+        a_window_bound_again_has_a_new_key,
+        a_key_serves_for_256_binds_before_it_comes_again,
+        another_connections_window_is_refused,
+        another_domains_window_is_refused,
+        another_connections_window_cannot_be_invalidated,
+        a_dropped_window_ends_its_key,
+        a_queue_pair_takes_its_windows_along,
+        a_bound_window_cannot_be_bound,
+        a_bind_that_makes_no_sense_fails_and_flushes_the_rest,
+        a_wrong_key_cannot_be_invalidated,
+        operations_on_windows_are_flushed_in_order;
 }
 
 #[cfg(feature = "rdma")]
