@@ -12,6 +12,8 @@ fn house() -> (House, File) {
     let mut plan = Plan::default();
     plan.transport.rpc_timeout_ns = 20_000_000;
     plan.transport.recovery = rpcrdma::Recovery::Never;
+    // A wrong reply that invalidates a key ends the connection: see keys.rs.
+    plan.transport.registration = Some(rpcrdma::Registration::Static);
     let mut house = House::build(plan);
     let file = house.create("f");
     let buffer = house.filled(65_536, 1);

@@ -7,6 +7,7 @@ use hugepages::{PageSize, Policy};
 use crate::Error;
 use crate::recovery::Recovery;
 use crate::request::Limits;
+use crate::sender::Sender;
 
 /// Largest queue of calls on one connection.
 pub const REQUESTS_MAX: u32 = 4096;
@@ -18,6 +19,17 @@ pub const INLINE_MAX: u32 = 256 * 1024;
 pub const SEND_BATCH_DEFAULT_MAX: u32 = 7;
 /// Sends of the reverse direction that the ring keeps room for.
 pub const BACKCHANNEL_SLOTS: u32 = 2;
+
+/// How the server gets at payload that does not travel inline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// A key for each I/O: a type-2B memory window, bound in the chain of its Send, and invalidated
+    /// by the server or by us before the caller sees the result.
+    Window,
+    /// The payload region's own key. Fastest, and it lets the server read and change every payload
+    /// buffer of the mount at any time, whether or not a call is under way.
+    Static,
+}
 
 /// How to reach a server and how to talk to it.
 #[derive(Clone, Debug)]
@@ -36,6 +48,8 @@ pub struct TransportConfig {
     pub inline_receive: u32,
     /// Payloads up to this many bytes are copied into the Send rather than gathered.
     pub copy_max: u32,
+    /// How chunks are registered; `None` is windows where the device has them.
+    pub registration: Option<Registration>,
     /// How long a connection may take to be made.
     pub connect_timeout_ns: u64,
     /// How long a call may go unanswered before its connection is dropped (`timeo`).
@@ -94,6 +108,7 @@ impl TransportConfig {
             inline_send: 4096,
             inline_receive: 4096,
             copy_max: 512,
+            registration: None,
             connect_timeout_ns: 5_000_000_000,
             rpc_timeout_ns: 60_000_000_000,
             retrans: 2,
@@ -114,23 +129,37 @@ impl TransportConfig {
         batch.max(1)
     }
 
-    /// Places in the sendctx ring, and request slots, which are as many: those that may await a
-    /// Reply, those of the reverse direction, and slack for those whose Reply has come while their
-    /// unsignaled Send still pins the header buffer. A signal comes at the latest after
-    /// `signal_every` Sends, moved to the end of a chain by less than as many again.
-    pub(crate) fn sendctxs(&self) -> u32 {
+    /// Request slots: those that may await a Reply, those of the reverse direction, and slack for
+    /// those whose Reply has come while their unsignaled Send still pins the header buffer. A
+    /// signal comes at the latest after `signal_every` Sends, moved to the end of a chain by less
+    /// than as many again.
+    pub(crate) fn requests(&self) -> u32 {
         self.max_requests + BACKCHANNEL_SLOTS + 2 * self.signal_every()
     }
 
-    /// Send Queue entries: one for each place in the ring, and one for the drain marker.
+    /// Work requests that the places in the ring, one for each request slot, can come to: where
+    /// keys are per I/O there is a bind in front of each Send.
+    pub(crate) fn ring_wr_max(&self) -> u32 {
+        match self.registration {
+            Some(Registration::Static) => self.requests(),
+            _ => 2 * self.requests(),
+        }
+    }
+
+    /// Send Queue entries: those, and one for the drain marker.
     pub(crate) fn send_wr_max(&self) -> u32 {
-        self.sendctxs() + 1
+        self.ring_wr_max() + 1
     }
 
     /// Receive Queue entries: one for each call that may be unanswered, and one for each request
     /// slot, which may hold on to a Reply until its Send completes.
     pub(crate) fn recv_wr_max(&self) -> u32 {
-        self.max_requests + self.sendctxs()
+        self.max_requests + self.requests()
+    }
+
+    /// A fresh send side.
+    pub(crate) fn sender(&self) -> Sender {
+        Sender::new(self.requests(), self.ring_wr_max(), self.signal_every())
     }
 
     /// What we would like; the server may allow less.

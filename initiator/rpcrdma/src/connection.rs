@@ -19,7 +19,7 @@ use verbs::{
 };
 use wire::rpcrdma::private_data::PrivateData;
 
-use crate::config::{BufferConfig, TransportConfig};
+use crate::config::{BufferConfig, Registration, TransportConfig};
 use crate::credits::Credits;
 use crate::error::{Error, Loss};
 use crate::memory::{Loan, RegisteredPool};
@@ -31,6 +31,7 @@ use crate::sender::Sender;
 use crate::slots::Slots;
 use crate::state::State;
 use crate::stats::Counters;
+use crate::windows::Windows;
 use crate::work_id::Kind;
 use crate::{ConnectionId, Event, Upcalls};
 
@@ -48,6 +49,8 @@ pub(crate) struct Connection<P: Provider> {
     since: Timestamp,
     /// Why the present queue pair ends.
     cause: Option<Error>,
+    /// Keys are per I/O.
+    per_io: bool,
     /// The owner has closed it: there will be no next queue pair.
     closing: bool,
     /// It has worked before, so it is worth waiting for.
@@ -56,6 +59,8 @@ pub(crate) struct Connection<P: Provider> {
     retry_at: Timestamp,
     /// When the last call was made.
     pub(crate) last_call: Timestamp,
+    /// Where keys are per I/O; dropped no later than the queue pair.
+    pub(crate) windows: Windows<P::Domain>,
     /// The queue pair; dropped before anything that its work requests name.
     pub(crate) link: Option<P::Connection>,
     pub(crate) sender: Sender,
@@ -85,17 +90,17 @@ impl<P: Provider> Connection<P> {
     ) -> Result<Self, Error> {
         config.validate()?;
         let link = provider.resolve(config.remote, config.local)?;
-        let (sendctxs, receives) = (config.sendctxs(), config.recv_wr_max());
+        let (requests, receives) = (config.requests(), config.recv_wr_max());
         let buffers = BufferConfig {
             buffer_len: config.inline_send.max(config.inline_receive) + HEADER_ROOM as u32,
-            count: sendctxs + receives,
+            count: requests + receives,
             ..config.buffers
         };
         // Two registrations: a key to payload buffers must not open the messages.
-        let messages = RegisteredPool::new(&buffers, Access::LOCAL)?;
-        let payloads = RegisteredPool::new(&config.buffers, Access::REMOTE)?;
+        let messages = RegisteredPool::new(&buffers)?;
+        let payloads = RegisteredPool::new(&config.buffers)?;
         let mut take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
-        let slots = Slots::new(sendctxs, config.xid_seed, &mut take);
+        let slots = Slots::new(requests, config.xid_seed, &mut take);
         let receives = (0..receives).map(|_| take()).collect();
         let (pause_min, pause_max) = (config.reconnect_min_ns, config.reconnect_max_ns);
         Ok(Self {
@@ -103,13 +108,15 @@ impl<P: Provider> Connection<P> {
             state: State::Resolving,
             since: now,
             cause: None,
+            per_io: false,
             closing: false,
             was_established: false,
             backoff: Backoff::new(pause_min, pause_max, config.xid_seed),
             retry_at: now,
             last_call: now,
+            windows: Windows::none(),
             link: Some(link),
-            sender: Sender::new(sendctxs, config.signal_every()),
+            sender: config.sender(),
             receives: Receives::new(receives, config.inline_receive),
             slots,
             credits: Credits::new(config.max_requests),
@@ -159,6 +166,11 @@ impl<P: Provider> Connection<P> {
             send_sge_max: SGES_MAX as u32,
         };
         link.create_queue_pair(domain, cq, &caps)?;
+        if let Some(region) = self.payloads.handle().filter(|_| self.per_io) {
+            self.windows = Windows::new(domain, region, self.slots.len())?;
+            self.counters.mrs_allocated += self.windows.len();
+            self.slots.set_window_keys(self.windows.keys());
+        }
         let posted = self.receives.post(link, self.id.work_id(), &mut self.counters);
         posted.map_err(|error| Error::Lost {
             remote: self.config.remote,
@@ -168,7 +180,7 @@ impl<P: Provider> Connection<P> {
             send_size: self.config.inline_send,
             receive_size: self.config.inline_receive,
             // The server may invalidate keys only where each call has its own (RFC 8797 §4.1).
-            remote_invalidation: false,
+            remote_invalidation: self.per_io,
         };
         link.connect(&ConnectParams { private_data: &private_data.emit(), ..Default::default() })?;
         self.enter(State::Connecting, now);
@@ -178,14 +190,22 @@ impl<P: Provider> Connection<P> {
     /// Registers memory with the device behind the route, unless it is there already.
     fn register(&mut self) -> Result<(), Error> {
         let Some(link) = &self.link else { return Ok(()) };
-        let key = link.device().map_or(0, |device| device.key);
-        if self.domain.as_ref().is_some_and(|(known, _)| *known == key) {
+        let Some(device) = link.device() else { return Ok(()) };
+        if self.domain.as_ref().is_some_and(|(known, _)| *known == device.key) {
             return Ok(());
         }
+        self.per_io = match self.config.registration {
+            Some(Registration::Window) if !device.memory_window_2b => {
+                return Err(Error::NoWindows { device: device.name.clone() });
+            }
+            Some(registration) => registration == Registration::Window,
+            None => device.memory_window_2b,
+        };
         let domain = link.new_domain()?;
-        self.messages.register(&domain)?;
-        self.payloads.register(&domain)?;
-        self.domain = Some((key, domain));
+        let access = if self.per_io { Access::BINDABLE } else { Access::REMOTE };
+        self.messages.register(&domain, Access::LOCAL)?;
+        self.payloads.register(&domain, access)?;
+        self.domain = Some((device.key, domain));
         Ok(())
     }
 
@@ -361,11 +381,15 @@ impl<P: Provider> Connection<P> {
     /// next one, or fails, and the connection is closed.
     pub(crate) fn after_drain(&mut self, now: Timestamp, up: &mut impl Upcalls) {
         debug_assert!(self.is_drained());
+        self.counters.mrs_recycled += self.windows.len();
+        self.windows = Windows::none();
         self.link = None;
         let cause = self.cause.take().unwrap_or(Error::Closed { remote: self.config.remote });
         let Self { sender, slots, .. } = self;
         // SAFETY: the queue pair is drained and destroyed.
-        sender.putter.put_all(|ctx| unsafe { slots.send_completed(ctx.request) });
+        sender.putter.put_all(|ctx| unsafe { slots.passed(ctx) });
+        // SAFETY: so are its windows.
+        unsafe { self.slots.keys_ended() };
         while let Some(index) = self.slots.next_finished() {
             self.finish(index, up);
         }
@@ -376,7 +400,7 @@ impl<P: Provider> Connection<P> {
         }
         // SAFETY: the queue pair, and with it every key of this connection, is gone.
         unsafe { self.slots.queue_resends() };
-        self.sender = Sender::new(self.config.sendctxs(), self.config.signal_every());
+        self.sender = self.config.sender();
         self.credits = Credits::new(self.config.max_requests);
         self.limits = self.config.limits();
         self.send_queue_drained = false;
@@ -421,12 +445,14 @@ impl<P: Provider> Drop for Connection<P> {
     /// An endpoint that is dropped with connections open destroys their queue pairs first; then
     /// the buffers are ours again.
     fn drop(&mut self) {
-        if let Some(mut link) = self.link.take() {
+        if let Some(link) = self.link.as_mut() {
             link.disconnect();
         }
+        self.windows = Windows::none();
+        self.link = None;
         let Self { sender, slots, receives, .. } = self;
         // SAFETY: the queue pair was destroyed above.
-        sender.putter.put_all(|ctx| unsafe { slots.send_completed(ctx.request) });
+        sender.putter.put_all(|ctx| unsafe { slots.passed(ctx) });
         // SAFETY: the queue pair was destroyed above; no peer can reach anything.
         unsafe { slots.reclaim_all() };
         // SAFETY: the queue pair was destroyed above.

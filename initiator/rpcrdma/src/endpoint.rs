@@ -217,6 +217,7 @@ impl<P: Provider> Endpoint<P> {
                 continue;
             };
             connection.repost(now);
+            connection.invalidate();
             connection.resend(now, up);
             if connection.take_wake() {
                 up.wake(connection.id);

@@ -67,6 +67,12 @@ pub enum Error {
         /// The server.
         remote: SocketAddr,
     },
+    /// A key per I/O was asked for, and the device has none to give.
+    #[error("device {device} has no type-2B memory windows: use registration = \"static\"")]
+    NoWindows {
+        /// Its name.
+        device: String,
+    },
     /// The device or its driver refused a request.
     #[error(transparent)]
     Verbs(#[from] verbs::Error),
@@ -171,6 +177,9 @@ pub enum BadReply {
     /// RDMA_MSG with a Reply chunk.
     #[error("RDMA_MSG with a Reply chunk")]
     MsgWithReplyChunk,
+    /// The server invalidated a key that is not this call's.
+    #[error("it invalidates key {0:#x}, which is not that of its call")]
+    ForeignInvalidation(u32),
     /// An error code that RFC 8166 does not define.
     #[error("RDMA_ERROR with unknown code {0}")]
     ErrorCode(u32),

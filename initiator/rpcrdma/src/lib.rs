@@ -34,11 +34,12 @@ mod sender;
 mod slots;
 mod state;
 mod stats;
+mod windows;
 mod work_id;
 mod xid;
 
 pub use call::{Call, Completed, Payload, Refusal, Refused, Reply};
-pub use config::{BufferConfig, EndpointConfig, TransportConfig};
+pub use config::{BufferConfig, EndpointConfig, Registration, TransportConfig};
 pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
 pub use error::{BadReply, Error, Loss};
 pub use recovery::Recovery;

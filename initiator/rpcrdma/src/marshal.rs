@@ -4,6 +4,7 @@
 //! XID and all, so that the server's duplicate-request cache knows it (its key is a checksum of
 //! that message). The transport header is written anew: keys and inline thresholds may differ.
 
+use verbs::{RegionHandle, WindowAccess, WindowHandle};
 use wire::rpcrdma::{Emit, EmitKind, ReadSegment, Segment};
 use wire::xdr::{Full, Writer};
 
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::memory::Loan;
 use crate::reply::Offered;
 use crate::request::{Limits, Request, Role, Travel, padded, segment};
-use crate::sendctx::Sendctx;
+use crate::sendctx::{Bind, Sendctx};
 use crate::stats::Counters;
 
 /// Writes the RPC message into the request's header buffer and takes the call's payload over.
@@ -55,6 +56,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) limits: Limits,
     /// Credits to ask for.
     pub(crate) credits: u32,
+    /// The request's window and the region of its payload, where keys are per I/O.
+    pub(crate) window: Option<(WindowHandle, RegionHandle)>,
     /// Where to count.
     pub(crate) counters: &'a mut Counters,
 }
@@ -66,15 +69,21 @@ impl Frame<'_> {
     pub(crate) fn frame(self, request: &mut Request, ctx: &mut Sendctx) -> Result<(), Error> {
         let limit = self.limits.inline_send;
         let travel = self.limits.choose(request);
-        let chunk = match travel {
+        let mut chunk = match travel {
             Travel::ReadChunk | Travel::WriteChunk | Travel::ReplyChunk => {
                 segment(&request.payload, request.payload_len)
             }
             _ => Segment::default(),
         };
+        let bind = self.bind(request, travel, &mut chunk);
         let start = self.header(request, travel, chunk, limit)?;
         let inline_len = inline_body(request, travel);
 
+        if let Some(bind) = bind {
+            request.window_key = bind.rkey;
+            request.bound = true;
+            ctx.bind = Some(bind);
+        }
         ctx.sges[0] = request.send.sge(start, HEADER_ROOM - start + inline_len);
         ctx.sge_count = 1;
         if travel == Travel::Gathered {
@@ -102,6 +111,19 @@ impl Frame<'_> {
         request.sending = true;
         count(self.counters, travel, request.payload_len);
         Ok(())
+    }
+
+    /// With a key per I/O the chunk is reached through the request's window, under its next key.
+    fn bind(&self, request: &Request, travel: Travel, chunk: &mut Segment) -> Option<Bind> {
+        let access = match travel {
+            Travel::ReadChunk => WindowAccess::READ,
+            Travel::WriteChunk | Travel::ReplyChunk => WindowAccess::WRITE,
+            _ => return None,
+        };
+        let (window, region) = self.window?;
+        chunk.handle = verbs::next_rkey(request.window_key);
+        let (rkey, addr, length) = (chunk.handle, chunk.offset, chunk.length);
+        Some(Bind { window, region, rkey, addr, length, access })
     }
 
     /// Writes the transport header so that it ends where the body begins; returns where it starts.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use hugepages::{Buffer, Keys, Lent, Pool, Region, RegionSpec};
-use verbs::{Access, MemoryRegion, ProtectionDomain, Sge};
+use verbs::{Access, MemoryRegion, ProtectionDomain, RegionHandle, Sge};
 
 use crate::Error;
 use crate::config::BufferConfig;
@@ -86,14 +86,13 @@ impl Loan {
 /// for as long as anybody holds a buffer of them, whatever becomes of the registration.
 pub(crate) struct RegisteredPool<D: ProtectionDomain> {
     registration: Option<D::Region>,
-    access: Access,
     pub(crate) pool: Pool,
     pub(crate) region: Rc<Region>,
 }
 
 impl<D: ProtectionDomain> RegisteredPool<D> {
     /// Maps memory and carves it into buffers, which have no keys yet.
-    pub(crate) fn new(config: &BufferConfig, access: Access) -> Result<Self, Error> {
+    pub(crate) fn new(config: &BufferConfig) -> Result<Self, Error> {
         let buffer_len = (config.buffer_len as usize).next_multiple_of(64);
         let count = config.count as usize;
         let region = Rc::new(Region::map(&RegionSpec {
@@ -104,19 +103,24 @@ impl<D: ProtectionDomain> RegisteredPool<D> {
             lock: true,
         })?);
         let pool = Pool::new(region.clone(), 0, buffer_len, count, Keys::default())?;
-        Ok(Self { registration: None, access, pool, region })
+        Ok(Self { registration: None, pool, region })
     }
 
     /// Registers the memory with a domain; every buffer carries the new keys from here on.
-    pub(crate) fn register(&mut self, domain: &D) -> Result<(), Error> {
+    pub(crate) fn register(&mut self, domain: &D, access: Access) -> Result<(), Error> {
         let (addr, len) = (self.region.addr(), self.region.len());
         // SAFETY: the region stays mapped while `self.region` and every buffer hold it, and the
         // registration is dropped before them (field order). References into it are made only by
         // `Buffer`, which exists only while nothing posted or advertised names its bytes.
-        let registration = unsafe { domain.register(addr, len, self.access)? };
+        let registration = unsafe { domain.register(addr, len, access)? };
         self.pool.set_keys(Keys { lkey: registration.lkey(), rkey: registration.rkey() });
         self.registration = Some(registration);
         Ok(())
+    }
+
+    /// Names the registration, to bind windows to it.
+    pub(crate) fn handle(&self) -> Option<RegionHandle> {
+        self.registration.as_ref().map(MemoryRegion::handle)
     }
 
     /// Ends the registration: the device may go.

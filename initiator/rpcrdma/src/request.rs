@@ -58,6 +58,10 @@ pub(crate) struct Request {
     pub(crate) sending: bool,
     /// The Send reads the caller's payload.
     pub(crate) gathered: bool,
+    /// Key of the slot's window: of its last bind, or before its first.
+    pub(crate) window_key: u32,
+    /// The window is bound: the server can reach the caller's payload by its key.
+    pub(crate) bound: bool,
 }
 
 impl Request {
@@ -66,9 +70,15 @@ impl Request {
         self.pending && self.reply.is_none() && self.xid == xid
     }
 
-    /// Both conditions: the Reply is here, and no Send reads the caller's payload any more.
+    /// Both conditions: the Reply is here, with the call's key invalidated, and no Send reads the
+    /// caller's payload any more.
     pub(crate) fn is_complete(&self) -> bool {
-        self.pending && self.reply.is_some() && !(self.gathered && self.sending)
+        self.pending && self.reply.is_some() && !self.bound && !(self.gathered && self.sending)
+    }
+
+    /// Whether a remote invalidation of this key is that of the call.
+    pub(crate) fn ends_by(&self, rkey: u32) -> bool {
+        self.bound && self.window_key == rkey
     }
 
     /// Nothing of the slot is in use: neither the RPC nor the Send owns its header buffer.
@@ -90,12 +100,14 @@ impl Request {
         }
     }
 
-    /// The Reply is here: the server is done with the chunks of this call.
+    /// The server is done with the chunks of this call.
     ///
     /// # Safety
-    /// The Reply has matched this call, which ends the server's use of its chunks (RFC 8166
-    /// §3.4), or the connection is gone. Gathered payload is left to the Send.
+    /// The key of the call's window is invalidated; or there is none, and the Reply has matched
+    /// this call, which ends the server's use of its chunks (RFC 8166 §3.4); or the connection is
+    /// gone. Gathered payload is left to the Send.
     pub(crate) unsafe fn chunks_released(&mut self) {
+        self.bound = false;
         if !self.gathered {
             // SAFETY: payload that no Send gathers is reached by the peer's key alone, which the
             // caller says is over.

@@ -41,7 +41,7 @@ impl<P: Provider> Connection<P> {
             self.counters.credit_waits += 1;
             return Err(self.park(call));
         }
-        let Some(ctx) = self.sender.getter.get(1) else {
+        let Some(ctx) = self.sender.getter.get(self.windows.wrs_per_call()) else {
             self.counters.empty_sendctx_q += 1;
             return Err(self.park(call));
         };
@@ -51,9 +51,10 @@ impl<P: Provider> Connection<P> {
             return Err(self.park(call));
         };
         ctx.request = index;
-        let request = self.slots.get(index);
         let (limits, credits) = (self.limits, self.config.max_requests);
-        let frame = Frame { limits, credits, counters: &mut self.counters };
+        let window = self.windows.of(index);
+        let frame = Frame { limits, credits, window, counters: &mut self.counters };
+        let request = self.slots.get(index);
         let prepared = marshal::encode(request, call, encode).and_then(|()| {
             frame.frame(request, ctx).map_err(|error| (error, marshal::give_back(request)))
         });
@@ -73,14 +74,15 @@ impl<P: Provider> Connection<P> {
     pub(crate) fn resend(&mut self, now: Timestamp, up: &mut impl Upcalls) {
         while self.state == State::Established
             && self.credits.available()
-            && self.sender.getter.has_room(1)
+            && self.sender.getter.has_room(self.windows.wrs_per_call())
             && let Some(index) = self.slots.next_resend()
         {
-            let Some(ctx) = self.sender.getter.get(1) else { return };
+            let Some(ctx) = self.sender.getter.get(self.windows.wrs_per_call()) else { return };
             ctx.request = index;
-            let request = self.slots.get(index);
             let (limits, credits) = (self.limits, self.config.max_requests);
-            let frame = Frame { limits, credits, counters: &mut self.counters };
+            let window = self.windows.of(index);
+            let frame = Frame { limits, credits, window, counters: &mut self.counters };
+            let request = self.slots.get(index);
             // The server may take less inline than the one before it did.
             if let Err(error) = frame.frame(request, ctx) {
                 self.sender.getter.unget();
@@ -101,8 +103,9 @@ impl<P: Provider> Connection<P> {
 
     /// Whether a caller that was told to wait may try again.
     pub(crate) fn take_wake(&mut self) -> bool {
-        let room =
-            self.credits.available() && self.sender.getter.has_room(1) && self.slots.has_free();
+        let room = self.credits.available()
+            && self.sender.getter.has_room(self.windows.wrs_per_call())
+            && self.slots.has_free();
         let wake = self.parked && room && self.state == State::Established;
         self.parked &= !wake;
         wake
@@ -151,7 +154,7 @@ impl<P: Provider> Connection<P> {
                 // SAFETY: its completion is the one at hand.
                 unsafe { self.receives.arrived(entry) };
                 if completion.status == WcStatus::Success {
-                    self.on_receive(entry, completion.byte_len, up);
+                    self.on_receive(entry, completion, now, up);
                 } else {
                     self.receives.release(entry);
                 }
@@ -168,7 +171,7 @@ impl<P: Provider> Connection<P> {
     fn on_send(&mut self, number: u32, up: &mut impl Upcalls) {
         let Self { sender, slots, .. } = self;
         // SAFETY: the walk passes exactly the Sends that this completion stands for.
-        let walked = sender.putter.put(number, |ctx| unsafe { slots.send_completed(ctx.request) });
+        let walked = sender.putter.put(number, |ctx| unsafe { slots.passed(ctx) });
         if let Err(stale) = walked {
             self.counters.stale_completions += 1;
             tracing::warn!(%stale, remote = %self.config.remote, "ignored");
@@ -179,7 +182,14 @@ impl<P: Provider> Connection<P> {
     }
 
     /// A message has arrived: length, version, direction, XID, then its shape.
-    fn on_receive(&mut self, receive: u32, len: u32, up: &mut impl Upcalls) {
+    fn on_receive(
+        &mut self,
+        receive: u32,
+        completion: &Completion,
+        now: Timestamp,
+        up: &mut impl Upcalls,
+    ) {
+        let (len, invalidated) = (completion.byte_len, completion.invalidated_rkey);
         let message = self.receives.message(receive, len);
         let remote = self.config.remote;
         let (xid, header) = match Header::parse(message) {
@@ -190,14 +200,19 @@ impl<P: Provider> Connection<P> {
                 (xid, Err(Error::BadReply { remote, what: BadReply::Header(error) }))
             }
         };
-        if header.as_ref().is_ok_and(|header| is_call(header, message)) {
-            self.counters.backward_calls += 1;
-            return self.receives.release(receive);
+        let backward = header.as_ref().is_ok_and(|header| is_call(header, message));
+        self.counters.backward_calls += u64::from(backward);
+        let awaiting = self.slots.awaiting(xid).filter(|_| !backward);
+        self.counters.bad_xids += u64::from(awaiting.is_none() && !backward && header.is_ok());
+        if let Some(rkey) = invalidated
+            && !awaiting.is_some_and(|index| self.slots.get(index).ends_by(rkey))
+        {
+            // Whose key that was cannot be told any more: nothing bound is as we think it is.
+            self.receives.release(receive);
+            let what = BadReply::ForeignInvalidation(rkey);
+            return self.fail(Error::BadReply { remote, what }, now);
         }
-        let Some(index) = self.slots.awaiting(xid) else {
-            self.counters.bad_xids += u64::from(header.is_ok());
-            return self.receives.release(receive);
-        };
+        let Some(index) = awaiting else { return self.receives.release(receive) };
         let request = self.slots.get(index);
         let grant = header.as_ref().ok().map(|header| header.credits);
         let outcome =
@@ -205,15 +220,33 @@ impl<P: Provider> Connection<P> {
         self.credits.replied(grant);
         self.counters.recvs += 1;
         self.backoff.reset();
-        // SAFETY: the Reply has matched this call.
-        unsafe { request.chunks_released() };
         request.reply = Some(Matched { receive, len, outcome });
+        if request.bound && invalidated.is_none() {
+            self.counters.local_inv_needed += 1;
+            return self.slots.invalidate(index);
+        }
+        // SAFETY: the Reply has matched this call, and the server has invalidated its key with it,
+        // if the call had one.
+        unsafe { request.chunks_released() };
         if request.is_complete() {
             self.finish(index, up);
         } else {
             self.counters.replies_before_send += 1;
             #[cfg(feature = "planted-faults")]
             self.finish_early(index, up);
+        }
+    }
+
+    /// Invalidates keys that the server left to us, as far as the ring has room.
+    pub(crate) fn invalidate(&mut self) {
+        while self.state == State::Established
+            && self.slots.any_to_invalidate()
+            && let Some(ctx) = self.sender.getter.get(1)
+        {
+            let Some((index, rkey)) = self.slots.next_to_invalidate() else { return };
+            ctx.request = index;
+            ctx.invalidate = Some(rkey);
+            self.sender.prepared();
         }
     }
 

@@ -28,7 +28,7 @@ use std::cell::UnsafeCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
-use verbs::Sge;
+use verbs::{RegionHandle, Sge, WindowAccess, WindowHandle};
 
 /// SGEs in one Send: header and inline body together, gathered payload, its XDR pad.
 pub const SGES_MAX: usize = 3;
@@ -43,6 +43,10 @@ pub struct Sendctx {
     pub sge_count: u8,
     /// Whether payload of the caller's is among them.
     pub gathered: bool,
+    /// The window that is bound right before the Send, for the chunk that it offers.
+    pub bind: Option<Bind>,
+    /// No Send, but the invalidation of this key; it goes through the ring like one.
+    pub invalidate: Option<u32>,
     /// The request that this Send carries.
     pub request: u32,
     /// Send Queue entries: the Send and whatever is chained in front of it.
@@ -60,7 +64,26 @@ impl Sendctx {
     fn clear(&mut self) {
         self.sge_count = 0;
         self.gathered = false;
+        self.bind = None;
+        self.invalidate = None;
     }
+}
+
+/// A key for one I/O: which part of which region the window opens, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Bind {
+    /// The request's window.
+    pub window: WindowHandle,
+    /// The region that the payload lies in.
+    pub region: RegionHandle,
+    /// The key from now on.
+    pub rkey: u32,
+    /// First byte.
+    pub addr: u64,
+    /// Bytes.
+    pub length: u32,
+    /// What the server may do.
+    pub access: WindowAccess,
 }
 
 struct Ring {

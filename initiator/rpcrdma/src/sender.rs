@@ -3,8 +3,8 @@
 //!
 //! One Send in N is signaled. A mark that would fall within the last N of a chain moves to the
 //! chain's end, where one completion then speaks for the whole chain. And the end of a chain is
-//! marked whenever payload of a caller's would otherwise wait for a later Send: its RPC cannot
-//! complete before its Send has. Other unsignaled Sends pin nothing but their own request slots,
+//! marked whenever payload of a caller's would otherwise wait for a later Send, gathered payload or
+//! a key to be invalidated: its RPC cannot complete before. Other unsignaled Sends pin nothing but their own request slots,
 //! of which there are 2 N more than calls in flight, so a queue that falls silent loses nothing.
 
 use verbs::{Connection, Op, PostError, SendWr};
@@ -25,9 +25,9 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// A ring of `slots`, one work request each.
-    pub(crate) fn new(slots: u32, signal_every: u32) -> Self {
-        let (getter, putter) = sendctx::ring(slots, slots);
+    /// A ring of `slots`, together of at most `send_wr_max` work requests.
+    pub(crate) fn new(slots: u32, send_wr_max: u32, signal_every: u32) -> Self {
+        let (getter, putter) = sendctx::ring(slots, send_wr_max);
         Self { getter, putter, signals: Signals::new(signal_every), prepared: 0, used: false }
     }
 
@@ -57,20 +57,40 @@ impl Sender {
         let count = std::mem::take(&mut self.prepared);
         self.used = true;
         let Self { getter, signals, .. } = self;
-        let chain = getter.latest(count).zip((0..count).rev()).map(|((number, ctx), behind)| {
-            let signaled = signals.next(ctx, behind);
-            counters.signaled_sends += u64::from(signaled);
-            counters.gathered_sends += u64::from(ctx.gathered);
-            let wr_id = id.with(Kind::Send, number);
-            SendWr { wr_id, sges: ctx.sges(), op: Op::Send, signaled, fence: false }
-        });
+        let chain =
+            getter.latest(count).zip((0..count).rev()).flat_map(|((number, ctx), behind)| {
+                let signaled = signals.next(ctx, behind);
+                counters.signaled_sends += u64::from(signaled);
+                counters.gathered_sends += u64::from(ctx.gathered);
+                counters.sends += u64::from(ctx.invalidate.is_none());
+                work_requests(ctx, id.with(Kind::Send, number), signaled)
+            });
         // SAFETY: every SGE names a buffer that its request has lent (`Loan::Lent`); it is
-        // reclaimed only by the walk up to this Send's completion, or after the drain.
-        unsafe { link.post_send(chain) }?;
-        counters.sends += u64::from(count);
+        // reclaimed only by the walk up to this Send's completion, or after the drain. A window
+        // and its region live as long as the queue pair; the bytes bound are lent until the key is
+        // invalidated or the queue pair destroyed.
+        let posted = unsafe { link.post_send(chain) }?;
+        counters.send_wrs += posted as u64;
         counters.send_doorbells += 1;
         Ok(())
     }
+}
+
+/// The work requests of one place in the ring: a window is bound right before its Send.
+#[inline]
+fn work_requests(ctx: &Sendctx, wr_id: u64, signaled: bool) -> impl Iterator<Item = SendWr<'_>> {
+    let bind = ctx.bind.map(|bind| Op::BindWindow {
+        window: bind.window,
+        region: bind.region,
+        new_rkey: bind.rkey,
+        addr: bind.addr,
+        length: bind.length,
+        access: bind.access,
+    });
+    let bind = bind.map(|op| SendWr { wr_id, sges: &[], op, signaled: false, fence: false });
+    let op = ctx.invalidate.map_or(Op::Send, |rkey| Op::LocalInvalidate { rkey });
+    let main = SendWr { wr_id, sges: ctx.sges(), op, signaled, fence: false };
+    [bind, Some(main)].into_iter().flatten()
 }
 
 /// Decides which Sends of a chain are signaled.
@@ -89,7 +109,7 @@ impl Signals {
     /// Whether this Send, with `behind` more after it in its chain, asks for a completion.
     fn next(&mut self, ctx: &Sendctx, behind: u32) -> bool {
         self.since += 1;
-        self.payload_waits |= ctx.gathered;
+        self.payload_waits |= ctx.gathered || ctx.invalidate.is_some();
         let due = self.since >= self.every;
         let signaled =
             if behind == 0 { due || self.payload_waits } else { due && behind >= self.every };

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::memory::Loan;
 use crate::request::Request;
+use crate::sendctx::Sendctx;
 use crate::xid::XidSpace;
 
 /// Time of sending of a call that waits to be sent again.
@@ -17,6 +18,8 @@ pub(crate) struct Slots {
     xids: XidSpace,
     /// Requests that became complete during a walk of the ring.
     finished: VecDeque<u32>,
+    /// Requests whose Reply is here while their key is still valid.
+    to_invalidate: VecDeque<u32>,
     /// Unanswered calls of lost connections, to be sent again, oldest first.
     resend: VecDeque<u32>,
     /// Calls so far.
@@ -32,6 +35,7 @@ impl Slots {
             free: (0..count).rev().collect(),
             xids: XidSpace::new(count, xid_seed),
             finished: VecDeque::with_capacity(count as usize),
+            to_invalidate: VecDeque::with_capacity(count as usize),
             resend: VecDeque::with_capacity(count as usize),
             calls: 0,
         }
@@ -73,11 +77,25 @@ impl Slots {
         self.slots.get(index as usize)?.awaits(xid).then_some(index)
     }
 
+    /// The walk has passed a place in the ring.
+    ///
+    /// # Safety
+    /// Its work requests have completed, or the queue is drained.
+    pub(crate) unsafe fn passed(&mut self, ctx: &Sendctx) {
+        // SAFETY: the caller's promise, for the Send or for the invalidation.
+        unsafe {
+            match ctx.invalidate {
+                None => self.send_completed(ctx.request),
+                Some(_) => self.key_invalidated(ctx.request),
+            }
+        }
+    }
+
     /// The walk has passed this request's Send.
     ///
     /// # Safety
     /// As [`Request::send_completed`].
-    pub(crate) unsafe fn send_completed(&mut self, index: u32) {
+    unsafe fn send_completed(&mut self, index: u32) {
         let request = &mut self.slots[index as usize];
         // SAFETY: the caller's promise.
         unsafe { request.send_completed() };
@@ -85,6 +103,42 @@ impl Slots {
             self.finished.push_back(index);
         } else {
             self.put_if_free(index);
+        }
+    }
+
+    /// The walk has passed the invalidation of this request's key.
+    ///
+    /// # Safety
+    /// As [`Request::chunks_released`].
+    unsafe fn key_invalidated(&mut self, index: u32) {
+        let request = &mut self.slots[index as usize];
+        // SAFETY: the caller's promise.
+        unsafe { request.chunks_released() };
+        if request.is_complete() {
+            self.finished.push_back(index);
+        }
+    }
+
+    /// Queues the invalidation of a request's key, for when there is room for it.
+    pub(crate) fn invalidate(&mut self, index: u32) {
+        self.to_invalidate.push_back(index);
+    }
+
+    /// The next key to be invalidated, with its request.
+    pub(crate) fn next_to_invalidate(&mut self) -> Option<(u32, u32)> {
+        let index = self.to_invalidate.pop_front()?;
+        Some((index, self.slots[index as usize].window_key))
+    }
+
+    /// Whether keys wait to be invalidated.
+    pub(crate) fn any_to_invalidate(&self) -> bool {
+        !self.to_invalidate.is_empty()
+    }
+
+    /// The slots get new windows, whose keys are these.
+    pub(crate) fn set_window_keys(&mut self, keys: impl Iterator<Item = u32>) {
+        for (request, key) in self.slots.iter_mut().zip(keys) {
+            (request.window_key, request.bound) = (key, false);
         }
     }
 
@@ -102,6 +156,20 @@ impl Slots {
     /// Whether any caller waits.
     pub(crate) fn any_pending(&self) -> bool {
         self.slots.iter().any(|request| request.pending)
+    }
+
+    /// All keys ended with their queue pair. Replies that waited for that are complete.
+    ///
+    /// # Safety
+    /// The queue pair and its windows are destroyed.
+    pub(crate) unsafe fn keys_ended(&mut self) {
+        self.to_invalidate.clear();
+        for index in 0..self.len() {
+            if self.slots[index as usize].bound {
+                // SAFETY: the caller says that no key is valid any more.
+                unsafe { self.key_invalidated(index) };
+            }
+        }
     }
 
     /// Puts every unanswered call into the queue of those to be sent again, in their order.

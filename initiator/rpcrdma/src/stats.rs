@@ -44,6 +44,12 @@ counters! {
     bad_reply_count,
     /// Calls sent as RDMA_NOMSG.
     nomsg_call_count,
+    /// Memory windows allocated.
+    mrs_allocated,
+    /// Memory windows given up with their queue pair.
+    mrs_recycled,
+    /// Keys that the server left for us to invalidate.
+    local_inv_needed,
     /// Times a caller was told to wait because the sendctx ring was empty.
     empty_sendctx_q,
     /// Replies whose XID matched no call in flight.
@@ -66,7 +72,9 @@ counters! {
     backward_calls,
     /// Completions for Sends that were not in flight.
     stale_completions,
-    /// Chains of Sends posted.
+    /// Send Queue entries posted: Sends, and operations on windows.
+    send_wrs,
+    /// Chains of them.
     send_doorbells,
     /// Chains of Receives posted.
     recv_doorbells,
