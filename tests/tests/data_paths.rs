@@ -66,6 +66,24 @@ fn with_wide_inline_thresholds_a_block_needs_no_chunk() {
 }
 
 #[test]
+fn more_writes_than_the_server_has_staging_buffers_do_not_wait_for_each_other() {
+    let mut plan = Plan::default();
+    plan.target.staging_buffers = 2;
+    let mut house = House::build(plan);
+    let file = house.create("f");
+    for tag in 0..32 {
+        let buffer = house.filled(131_072, tag);
+        let (offset, len, stable) = (tag * 131_072, 131_072, StableHow::Unstable);
+        house.submit(tag, Op::Write { file, offset, len, stable }, Some(buffer));
+    }
+    house.run_until(|house| house.done_count() == 32);
+    drop(house.take_done());
+    for tag in 0..32 {
+        assert!(read(&mut house, file, tag * 131_072, 131_072) == pattern(131_072, tag));
+    }
+}
+
+#[test]
 fn unaligned_lengths_keep_their_neighbours_intact() {
     for inline in [4096, 65536] {
         let mut house = House::build(Plan::default().inline(inline));

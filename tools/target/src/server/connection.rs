@@ -304,7 +304,9 @@ impl<P: Provider> Connection<P> {
                     if let Slot::Fetching(buffer, len) = mem::replace(place, Slot::Vacant) {
                         *place = answer::assemble(buffer, len, stage);
                         if open {
-                            self.ready.push_back(slot);
+                            // Before calls that have yet to begin: those may wait for the very
+                            // staging buffer that this one gives back.
+                            self.ready.push_front(slot);
                         }
                     }
                 }
