@@ -95,6 +95,9 @@ pub struct IoDone<F, B> {
     pub buf: Option<B>,
     /// What came of it.
     pub result: Result<IoResult<F>, IoError>,
+    /// When it was seen to be complete. A poll can take long, so this may be later than the time
+    /// that the poll was given: latencies are counted to here.
+    pub done_ns: u64,
 }
 
 /// Results by operation.

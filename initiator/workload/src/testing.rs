@@ -69,6 +69,8 @@ pub(crate) struct Memory {
     pub(crate) buffers_out: Rc<Cell<usize>>,
     pub(crate) queue: Vec<(u64, Io<u32, Buf>)>,
     pub(crate) polls: u64,
+    /// How long a poll takes: what it finds has completed at its end.
+    pub(crate) poll_ns: u64,
     pub(crate) submissions: u64,
     pub(crate) transfers: u64,
     pub(crate) rng: Rng,
@@ -93,6 +95,7 @@ impl Default for Memory {
             buffers_out: Rc::default(),
             queue: Vec::new(),
             polls: 0,
+            poll_ns: 0,
             submissions: 0,
             transfers: 0,
             rng: Rng::new(7),
@@ -125,7 +128,7 @@ impl Memory {
         }
     }
 
-    fn perform(&mut self, io: Io<u32, Buf>) -> IoDone<u32, Buf> {
+    fn perform(&mut self, io: Io<u32, Buf>, done_ns: u64) -> IoDone<u32, Buf> {
         let did = self.describe(&io.op);
         self.log.push(did.clone());
         let failure = (self.fails)(&did);
@@ -152,7 +155,7 @@ impl Memory {
             }
         };
         let result = failure.map_or(result, Err);
-        IoDone { tag: io.tag, buf, result }
+        IoDone { tag: io.tag, buf, result, done_ns }
     }
 
     fn open(&mut self, path: String, create: bool) -> Result<IoResult<u32>, IoError> {
@@ -202,13 +205,13 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn poll(&mut self, _: u64, done: &mut dyn FnMut(IoDone<u32, Buf>)) -> usize {
+    fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(IoDone<u32, Buf>)) -> usize {
         self.polls += 1;
         let polls = self.polls;
         let due: Vec<_> = self.queue.extract_if(.., |(at, _)| *at < polls).collect();
         let count = due.len();
         for (_, io) in due.into_iter().rev() {
-            let result = self.perform(io);
+            let result = self.perform(io, now_ns + self.poll_ns);
             done(result);
         }
         count

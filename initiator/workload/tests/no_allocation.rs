@@ -55,7 +55,7 @@ impl Backend for Flat {
         Ok(())
     }
 
-    fn poll(&mut self, _: u64, done: &mut dyn FnMut(IoDone<(), Box<[u8]>>)) -> usize {
+    fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(IoDone<(), Box<[u8]>>)) -> usize {
         let count = self.queue.len();
         for Io { tag, op } in self.queue.drain(..) {
             let (buf, result) = match op {
@@ -73,7 +73,7 @@ impl Backend for Flat {
                     (Some(buf), IoResult::Bytes(len))
                 }
             };
-            done(IoDone { tag, buf, result: Ok(result) });
+            done(IoDone { tag, buf, result: Ok(result), done_ns: now_ns });
         }
         count
     }

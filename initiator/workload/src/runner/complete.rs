@@ -7,8 +7,8 @@ use crate::generate::Direction;
 
 impl<B: Backend> Runner<B> {
     /// Takes a completion of this runner's.
-    pub(super) fn complete(&mut self, now_ns: u64, done: IoDone<B::File, B::Buf>) {
-        let index = done.tag as u32;
+    pub(super) fn complete(&mut self, done: IoDone<B::File, B::Buf>) {
+        let (index, now_ns) = (done.tag as u32, done.done_ns);
         let known = owner(&done) == self.id;
         let Some(slot) = self.slots.working(index).filter(|_| known) else {
             return self.fail(EIO, format!("a completion with the unknown tag {:#x}", done.tag));

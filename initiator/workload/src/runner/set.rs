@@ -30,7 +30,7 @@ impl<B: Backend> RunnerSet<B> {
             runner.begin(now_ns, backend);
         }
         backend.poll(now_ns, &mut |done| match self.runners.get_mut(owner(&done) as usize) {
-            Some(runner) => runner.complete(now_ns, done),
+            Some(runner) => runner.complete(done),
             None => self.unknown_tags += 1,
         });
         let mut all = RunnerProgress::Finished;

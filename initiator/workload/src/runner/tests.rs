@@ -393,3 +393,12 @@ proptest::proptest! {
         proptest::prop_assert_eq!(backend.overlapping_writes, 0);
     }
 }
+
+#[test]
+fn latencies_reach_to_the_end_of_a_poll_that_takes_long() {
+    let mut backend = Memory { late_polls_max: 0, poll_ns: 7_000, ..Memory::default() };
+    let result = run("[j]\nrw=randwrite\nsize=1m\niodepth=16\nfsync=16\n", &mut backend);
+    let latencies = &result.direction(Write).lat;
+    assert_eq!((latencies.min(), latencies.max()), (7_000, 7_000), "not 0: one turn's clock");
+    assert!(result.sync.moments.min() >= 7_000);
+}
