@@ -12,7 +12,7 @@ use serde::Deserialize;
 use wire::rpc::{Auth, AuthSys};
 
 use crate::values::{
-    Cores, HugepagePolicy, Idle, PageSize, Registration, Security, SecurityFlavor, Size,
+    Cores, HugepagePolicy, Idle, PageSize, Recovery, Registration, Security, SecurityFlavor, Size,
 };
 
 /// Largest configuration file that is read.
@@ -63,6 +63,22 @@ section! {
         /// How long a call may go unanswered, in tenths of a second as in nfs(5) [default: 600]
         #[arg(long, value_name = "DECISECONDS")]
         timeo: u32,
+        /// When a connection is lost: hard, soft or softerr as in nfs(5), or never, which gives
+        /// the mount up [default: hard]
+        #[arg(long, value_name = "HOW")]
+        recovery: Recovery,
+        /// Retransmissions before a soft mount's call fails [default: 2]
+        #[arg(long, value_name = "N")]
+        retrans: u32,
+        /// First pause between attempts to connect again, in seconds; pauses double [default: 5]
+        #[arg(long, value_name = "SECONDS")]
+        reconnect_min: u32,
+        /// Longest pause between attempts to connect again, in seconds [default: 60]
+        #[arg(long, value_name = "SECONDS")]
+        reconnect_max: u32,
+        /// Close a connection without calls after this long, in seconds; 0 never [default: 300]
+        #[arg(long, value_name = "SECONDS")]
+        idle_timeout: u32,
         /// Credential: sys (AUTH_SYS) or none [default: sys]
         #[arg(long, value_name = "FLAVOR")]
         sec: Security,
@@ -84,7 +100,8 @@ section! {
         /// Which huge pages: 2M or 1G [default: 2M]
         #[arg(long, value_name = "SIZE")]
         page_size: PageSize,
-        /// How buffers are registered: static [default: static]
+        /// How the server reaches buffers: window (a key for each I/O), static (one key), or auto
+        /// (window where the device can) [default: auto]
         #[arg(long, value_name = "HOW")]
         registration: Registration,
     }
@@ -174,6 +191,16 @@ impl Settings {
             }
             config.rpc_timeout_ns = u64::from(timeo) * 100_000_000;
         }
+        let seconds_ns = |seconds: u32| u64::from(seconds) * 1_000_000_000;
+        config.recovery = set.recovery.as_ref().map_or(config.recovery, |how| how.0);
+        config.retrans = set.retrans.unwrap_or(config.retrans);
+        config.reconnect_min_ns = set.reconnect_min.map_or(config.reconnect_min_ns, seconds_ns);
+        config.reconnect_max_ns = set.reconnect_max.map_or(config.reconnect_max_ns, seconds_ns);
+        if config.reconnect_min_ns > config.reconnect_max_ns {
+            bail!("reconnect_min is longer than reconnect_max");
+        }
+        config.idle_timeout_ns = set.idle_timeout.map_or(config.idle_timeout_ns, seconds_ns);
+        config.registration = self.memory.registration.as_ref().and_then(|how| how.0);
         config.xid_seed = std::process::id().wrapping_mul(0x9e37_79b9);
         config.buffers = BufferConfig {
             policy: self.hugepages(),

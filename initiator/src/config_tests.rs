@@ -13,8 +13,8 @@ fn errors_name_file_line_and_key_in_one_line() {
     assert!(message.starts_with("x.toml:2: inline: '4 apples' is not a size"), "{message}");
     let message = error("[nonsense]\n");
     assert!(message.starts_with("x.toml:1: "), "{message}");
-    let message = error("[memory]\nregistration = \"window\"\n");
-    assert!(message.contains("not available in this version"), "{message}");
+    let message = error("[memory]\nregistration = \"frwr\"\n");
+    assert!(message.contains("use auto, window or static"), "{message}");
     let message = error("[transport\n");
     assert!(message.starts_with("x.toml:1: ") && !message.contains('\n'), "{message}");
 }

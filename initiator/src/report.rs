@@ -154,7 +154,7 @@ fn totals(facts: &Facts<'_>) -> Counters {
 struct Derived {
     /// Completion queue entries for each call.
     cqes_per_rpc: f64,
-    /// Sends for each time that the device was told.
+    /// Send Queue entries (Sends, and binds of windows) for each time that the device was told.
     wrs_per_doorbell: f64,
 }
 
@@ -162,7 +162,7 @@ fn derived(counters: &Counters) -> Derived {
     let per = |count: u64, of: u64| if of == 0 { 0.0 } else { count as f64 / of as f64 };
     Derived {
         cqes_per_rpc: per(counters.cqes, counters.sends),
-        wrs_per_doorbell: per(counters.sends, counters.send_doorbells),
+        wrs_per_doorbell: per(counters.send_wrs, counters.send_doorbells),
     }
 }
 

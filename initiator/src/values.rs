@@ -85,8 +85,12 @@ foreign_value!(
     Idle(IdlePolicy)
 );
 value!(
-    /// How buffers are registered; one way in this version.
-    Registration(())
+    /// How buffers are registered; `None` leaves it to what the device can do.
+    Registration(Option<rpcrdma::Registration>)
+);
+value!(
+    /// What becomes of calls whose connection is lost.
+    Recovery(rpcrdma::Recovery)
 );
 value!(
     /// Whom the calls come from.
@@ -162,9 +166,24 @@ impl FromStr for Registration {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "static" => Ok(Self(())),
-            "window" => Err("'window' is not available in this version; use 'static'".into()),
-            _ => Err(format!("'{text}' is not known; use 'static'")),
+            "auto" => Ok(Self(None)),
+            "window" => Ok(Self(Some(rpcrdma::Registration::Window))),
+            "static" => Ok(Self(Some(rpcrdma::Registration::Static))),
+            _ => Err(format!("'{text}' is not known; use auto, window or static")),
+        }
+    }
+}
+
+impl FromStr for Recovery {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "hard" => Ok(Self(rpcrdma::Recovery::Hard)),
+            "soft" => Ok(Self(rpcrdma::Recovery::Soft)),
+            "softerr" => Ok(Self(rpcrdma::Recovery::SoftErr)),
+            "never" => Ok(Self(rpcrdma::Recovery::Never)),
+            _ => Err(format!("'{text}' is not known; use hard, soft, softerr or never")),
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::{Cores, Registration, Size};
+use super::{Cores, Recovery, Registration, Size};
 
 #[test]
 fn sizes_have_the_suffixes_of_fio() {
@@ -23,8 +23,13 @@ fn lists_of_cores_are_numbers_and_ranges_without_repetition() {
 }
 
 #[test]
-fn the_registration_of_a_later_version_is_refused_by_name() {
-    let error = "window".parse::<Registration>().expect_err("not yet");
-    assert!(error.contains("not available in this version"), "{error}");
-    assert!("static".parse::<Registration>().is_ok());
+fn registration_and_recovery_are_known_by_name() {
+    let registration = |text: &str| text.parse::<Registration>().map(|value| value.0);
+    assert_eq!(registration("auto"), Ok(None));
+    assert_eq!(registration("window"), Ok(Some(rpcrdma::Registration::Window)));
+    assert_eq!(registration("static"), Ok(Some(rpcrdma::Registration::Static)));
+    let error = registration("frwr").expect_err("the kernel's way");
+    assert!(error.contains("use auto, window or static"), "{error}");
+    assert_eq!("softerr".parse::<Recovery>(), Ok(Recovery(rpcrdma::Recovery::SoftErr)));
+    assert!("intr".parse::<Recovery>().is_err());
 }

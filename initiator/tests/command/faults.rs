@@ -28,8 +28,18 @@ fn nfs_errors_are_told_with_operation_file_and_status() {
 }
 
 #[test]
-fn a_connection_that_is_lost_fails_the_job() {
-    misbehaving("disconnect-after=500", "-w randread", &["job 'perf'", "lost"]);
+fn a_connection_that_is_lost_fails_the_job_if_the_mount_does_not_recover() {
+    let flags = "-w randread --recovery never";
+    misbehaving("disconnect-after=500", flags, &["job 'perf'", "lost"]);
+}
+
+#[test]
+fn a_connection_that_is_lost_is_made_again() {
+    let line = "perf --idle yield -w randwrite --verify crc32c -t 0 --size 4m --output-format json \
+                --target-misbehave disconnect-after=500";
+    let report = initiator(line).status(0).json();
+    let counters = &report["initiator"]["counters"];
+    assert_eq!(counters["connect_count"], 2, "{counters}");
 }
 
 #[test]
@@ -52,7 +62,9 @@ fn a_mount_that_fails_says_which_and_why() {
         ("disconnect-after=0", "lost"),
         ("status=STALE:FSINFO:1", "STALE"),
     ] {
-        let line = format!("perf --idle yield -t 1 --timeo 10 --target-misbehave {orders}");
+        let line = format!(
+            "perf --idle yield -t 1 --timeo 10 --recovery never --target-misbehave {orders}"
+        );
         initiator(&line).fails(1, &["cannot mount nfs://127.0.0.1:", says]);
     }
 }

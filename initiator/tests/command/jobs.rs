@@ -133,6 +133,18 @@ fn batching_is_visible_and_saves_completions() {
 }
 
 #[test]
+fn windows_and_static_keys_carry_the_same_data() {
+    for (how, windows) in [("window", true), ("static", false)] {
+        let flags = "-w randrw -b 4k -q 16 -t 0 --size 2m --verify crc32c";
+        let report = perf(&format!("{flags} --registration {how}"));
+        let counters = &report["initiator"]["counters"];
+        assert_eq!(count(counters, "/mrs_allocated") > 0, windows, "{how}: {counters}");
+        let more_than_sends = count(counters, "/send_wrs") > count(counters, "/sends");
+        assert_eq!(more_than_sends, windows, "a bind goes before its Send: {counters}");
+    }
+}
+
+#[test]
 fn every_send_is_signaled_when_asked() {
     let report = perf("-w randread -b 512 -q 8 -t 0 --size 256k --send-batch 0");
     let counters = &report["initiator"]["counters"];
