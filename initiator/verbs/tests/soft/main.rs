@@ -9,6 +9,7 @@ mod lent;
 mod semantics;
 mod stress;
 mod time;
+mod windows;
 
 use ends::{End, Memory, Options, Pair};
 use verbs::soft::{Clock, SoftFabric};
