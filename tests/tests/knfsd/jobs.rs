@@ -111,6 +111,20 @@ fn knfsd_verifies_queue_depth_256_over_64_credits() {
     assert!(waits > 0, "callers beyond the grant have waited");
 }
 
+#[test]
+fn knfsd_latencies_agree_with_rate_and_depth() {
+    let Some(server) = Server::find() else { return };
+    let (_, path) = server.fresh_dir("latencies");
+    let job = "rw=randread\nbs=4k\nsize=1m\niodepth=16\nruntime=2\ntime_based\n[j]\n";
+    let report = report(&server, &path, "0", job);
+    let read = &report["jobs"][0]["read"];
+    let number = |value: &Value| value.as_f64().unwrap();
+    // Little's law: what is in flight is rate times latency.
+    let in_flight = number(&read["iops"]) * number(&read["lat_ns"]["mean"]) / 1e9;
+    println!("{in_flight:.1} reads in flight, by rate and latency");
+    assert!((12.0..18.0).contains(&in_flight), "{in_flight} instead of 16: {read}");
+}
+
 /// Runs a job that must fail: status 1, one line that says `words`, no panic.
 fn assert_fails(server: &Server, path: &str, job: &str, words: &[&str]) {
     let file = job_file(server, path, job);

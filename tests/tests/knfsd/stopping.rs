@@ -1,7 +1,8 @@
 //! A server that stops under load.
 
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use client::{Error, MountState, Op, Output};
@@ -19,11 +20,7 @@ const DEPTH: usize = 32;
 
 #[test]
 fn knfsd_stopped_under_load_fails_every_call_and_returns_every_buffer() {
-    let Some(server) = Server::find() else { return };
-    if std::fs::metadata(THREADS).is_err() {
-        println!("SKIPPED: the server is another machine: it cannot be stopped from here");
-        return;
-    }
+    let Some(server) = Server::find().filter(is_here) else { return };
     let (_, path) = server.fresh_dir("stopping");
     let located = server.locate(&path).unwrap();
     let mut config = transport(&located);
@@ -80,46 +77,109 @@ fn knfsd_stopped_under_load_fails_every_call_and_returns_every_buffer() {
 }
 
 #[test]
-fn knfsd_stopped_under_a_job_ends_the_program_with_one_line() {
-    let Some(server) = Server::find() else { return };
-    if std::fs::metadata(THREADS).is_err() {
-        println!("SKIPPED: the server is another machine: it cannot be stopped from here");
-        return;
-    }
-    let (dir, path) = server.fresh_dir("stopping-job");
-    let mut job = Command::new(initiator())
-        .args(["perf", &server.url(&path), "-w", "randrw", "-t", "60", "--size", "4m"])
-        .args(["-q", "32", "--idle", "nice:19"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let laid_out = || std::fs::metadata(dir.join("perf.0.0")).is_ok_and(|f| f.len() == 4 << 20);
-    let start = Instant::now();
-    while !laid_out() {
-        assert!(start.elapsed() < Duration::from_secs(30), "the job does not begin");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    std::thread::sleep(Duration::from_secs(1));
+fn knfsd_restarted_under_a_job_costs_it_a_connection_and_no_data() {
+    let Some(server) = Server::find().filter(is_here) else { return };
+    let (dir, path) = server.fresh_dir("restarted");
+    let args = ["-w", "randwrite", "--verify", "crc32c", "-t", "0", "--size", "8m"];
+    let mut job = Job::begin(&server, &path, &[&args[..], &["--output-format", "json"]].concat());
+    job.wait_for("its first writes", || {
+        std::fs::metadata(dir.join("perf.0.0")).is_ok_and(|file| file.blocks() > 2048)
+    });
     let stopped = Stopped::now();
-    let start = Instant::now();
-    let status = loop {
-        match job.try_wait().expect("it is our child") {
-            Some(status) => break status,
-            None if start.elapsed() > Duration::from_secs(20) => {
-                job.kill().expect("it is our child");
-                panic!("the job goes on without its server");
-            }
-            None => std::thread::sleep(Duration::from_millis(50)),
-        }
-    };
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(job.child.try_wait().unwrap().is_none(), "it waits for its server");
     drop(stopped);
-    let mut stderr = String::new();
-    job.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
-    assert_eq!(status.code(), Some(1), "{stderr}");
-    let lines: Vec<_> = stderr.lines().filter(|line| line.starts_with("initiator: ")).collect();
-    assert!(matches!(lines[..], [line] if line.contains("lost: ")), "{stderr}");
-    println!("{}", lines[0]);
+    let ended = job.end();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("a report");
+    assert_eq!(report["jobs"][0]["error"], 0);
+    assert_eq!(report["jobs"][0]["write"]["total_ios"], 2048);
+    assert_eq!(report["jobs"][0]["read"]["total_ios"], 2048, "all of it is checked");
+    let counters = &report["initiator"]["counters"];
+    assert!(counters["connect_count"].as_u64().unwrap() > 1, "{counters}");
+}
+
+#[test]
+fn knfsd_stopped_for_good_does_not_keep_the_program_from_ending() {
+    let Some(server) = Server::find().filter(is_here) else { return };
+    let (dir, path) = server.fresh_dir("gone");
+    let mut job = Job::begin(&server, &path, &["-w", "randrw", "-t", "60", "--size", "1m"]);
+    job.wait_for("its file", || {
+        std::fs::metadata(dir.join("perf.0.0")).is_ok_and(|file| file.len() == 1 << 20)
+    });
+    let stopped = Stopped::now();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(job.child.try_wait().unwrap().is_none(), "it waits for its server");
+    let start = Instant::now();
+    crate::kernel::run("kill", &["-TERM", &job.child.id().to_string()]);
+    let ended = job.end();
+    println!("ended {:?} after SIGTERM: {}", start.elapsed(), ended.stderr);
+    drop(stopped);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(matches!(ended.status.code(), Some(1 | 143)), "{}: {}", ended.status, ended.stderr);
+    assert!(ended.stdout.contains("Run status group"), "its report comes: {}", ended.stdout);
+}
+
+/// Whether the server's kernel is ours; says so if not.
+fn is_here(_: &Server) -> bool {
+    let here = std::fs::metadata(THREADS).is_ok();
+    if !here {
+        println!("SKIPPED: the server is another machine: it cannot be stopped from here");
+    }
+    here
+}
+
+/// The program at work.
+struct Job {
+    child: Child,
+    since: Instant,
+}
+
+struct Ended {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+impl Job {
+    fn begin(server: &Server, path: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(initiator());
+        command.args(["perf", &server.url(path), "--idle", "nice:19"]).args(args);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { child: command.spawn().expect("the program starts"), since: Instant::now() }
+    }
+
+    fn wait_for(&mut self, what: &str, condition: impl Fn() -> bool) {
+        while !condition() {
+            assert!(self.since.elapsed() < Duration::from_secs(60), "{what}: not within 60 s");
+            assert!(self.child.try_wait().unwrap().is_none(), "{what}: it has ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Its end, within a minute. Its reports fit into the pipes.
+    fn end(mut self) -> Ended {
+        let start = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < Duration::from_secs(60), "it does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let output = |pipe: Option<&mut dyn Read>| {
+            let mut text = String::new();
+            pipe.expect("piped").read_to_string(&mut text).expect("text");
+            text
+        };
+        let stdout = output(self.child.stdout.as_mut().map(|pipe| pipe as _));
+        let stderr = output(self.child.stderr.as_mut().map(|pipe| pipe as _));
+        Ended { status: self.child.wait().expect("it has ended"), stdout, stderr }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Reads and writes of every path, as many as the queue takes.
