@@ -128,8 +128,12 @@ impl Stage<'_> {
         let work = self.assign(threads)?;
         let (tell, told) = bounded(EVENTS_MAX * work.iter().map(|(_, w)| w.len()).sum::<usize>());
         let stop = StopToken::new();
-        let config =
-            ReactorConfig { idle: self.plan.idle, stop: stop.clone(), ..ReactorConfig::default() };
+        let config = ReactorConfig {
+            idle: self.plan.idle,
+            stop: stop.clone(),
+            stall_threshold: STALL,
+            ..ReactorConfig::default()
+        };
         // If one does not start, dropping the handles stops and joins the others.
         let mut handles = Vec::new();
         for (core, assignments) in work {

@@ -16,10 +16,18 @@ const STEPS: u64 = 1000;
 /// See the module documentation.
 pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,
-    watched: Vec<(Instance, Arc<Progress>)>,
+    watched: Vec<Watched>,
     drawn: Instant,
     ios: u64,
     bytes: u64,
+}
+
+/// A job thread.
+struct Watched {
+    instance: Instance,
+    progress: Arc<Progress>,
+    /// Its clock when its files were ready: time limits count from there.
+    ready_ns: Option<u64>,
 }
 
 impl ProgressLine {
@@ -35,7 +43,8 @@ impl ProgressLine {
 
     /// More jobs to watch.
     pub(crate) fn add(&mut self, watched: Vec<(Instance, Arc<Progress>)>) {
-        self.watched.extend(watched);
+        let watch = |(instance, progress)| Watched { instance, progress, ready_ns: None };
+        self.watched.extend(watched.into_iter().map(watch));
     }
 
     /// Draws the line, if it is time.
@@ -45,11 +54,12 @@ impl ProgressLine {
         else {
             return;
         };
-        let now: Vec<_> = self.watched.iter().map(|(i, p)| (i, p.snapshot())).collect();
-        let ios: u64 = now.iter().map(|(_, s)| s.ios).sum();
-        let bytes: u64 = now.iter().map(|(_, s)| s.bytes).sum();
+        let now: Vec<_> = self.watched.iter().map(|job| job.progress.snapshot()).collect();
+        let ios: u64 = now.iter().map(|snapshot| snapshot.ios).sum();
+        let bytes: u64 = now.iter().map(|snapshot| snapshot.bytes).sum();
         let per_second = |delta: u64| delta as f64 / since.as_secs_f64();
-        let done = now.iter().map(|(instance, snapshot)| fraction(instance, snapshot)).sum::<f64>();
+        let jobs = self.watched.iter_mut().zip(&now);
+        let done = jobs.map(|(job, snapshot)| job.fraction(snapshot)).sum::<f64>();
         bar.set_position((done / now.len() as f64 * STEPS as f64) as u64);
         let (iops, rate) = (per_second(ios - self.ios), per_second(bytes - self.bytes));
         bar.set_message(message(&now, iops, rate));
@@ -65,10 +75,10 @@ impl Drop for ProgressLine {
     }
 }
 
-fn message(now: &[(&Instance, Snapshot)], iops: f64, rate: f64) -> String {
-    let busy = now.iter().filter(|(_, s)| s.phase != Phase::Finished).count();
-    let in_flight: u64 = now.iter().map(|(_, s)| s.in_flight).sum();
-    let phase = match now.iter().map(|(_, s)| s.phase).min().unwrap_or(Phase::Finished) {
+fn message(now: &[Snapshot], iops: f64, rate: f64) -> String {
+    let busy = now.iter().filter(|job| job.phase != Phase::Finished).count();
+    let in_flight: u64 = now.iter().map(|job| job.in_flight).sum();
+    let phase = match now.iter().map(|job| job.phase).min().unwrap_or(Phase::Finished) {
         Phase::Opening => "opening",
         Phase::LayingOut => "laying out",
         Phase::Ramping => "ramping",
@@ -81,21 +91,29 @@ fn message(now: &[(&Instance, Snapshot)], iops: f64, rate: f64) -> String {
     format!("{busy} job(s) {phase}, {iops:.0} IOPS, {mib:.1} MiB/s, {in_flight} in flight")
 }
 
-/// How much of an instance is done, by time where that ends it, else by bytes.
-fn fraction(instance: &Instance, snapshot: &Snapshot) -> f64 {
-    if snapshot.phase == Phase::Finished {
-        return 1.0;
-    }
-    let job = &instance.job;
-    let of = |part: u64, whole: u64| (part as f64 / whole.max(1) as f64).min(1.0);
-    match (job.runtime_ns, job.io_size.or(job.size)) {
-        (Some(runtime), _) if job.time_based => of(snapshot.elapsed_ns, job.ramp_ns + runtime),
-        (_, Some(size)) => {
-            // What is verified is read a second time.
-            let passes = u64::from(job.loops) * if job.verifies_writes() { 2 } else { 1 };
-            of(snapshot.bytes, size.saturating_mul(passes))
+impl Watched {
+    /// How much of it is done, by time where that ends it, else by bytes.
+    fn fraction(&mut self, snapshot: &Snapshot) -> f64 {
+        if snapshot.phase == Phase::Finished {
+            return 1.0;
         }
-        (Some(runtime), None) => of(snapshot.elapsed_ns, job.ramp_ns + runtime),
-        (None, None) => 0.0,
+        if snapshot.phase < Phase::Ramping {
+            return 0.0;
+        }
+        let ready_ns = *self.ready_ns.get_or_insert(snapshot.elapsed_ns);
+        let job = &self.instance.job;
+        let of = |part: u64, whole: u64| (part as f64 / whole.max(1) as f64).min(1.0);
+        let by_time =
+            |limit_ns| of(snapshot.elapsed_ns.saturating_sub(ready_ns), job.ramp_ns + limit_ns);
+        match (job.runtime_ns, job.io_size.or(job.size)) {
+            (Some(limit_ns), _) if job.time_based => by_time(limit_ns),
+            (_, Some(size)) => {
+                // What is verified is read a second time.
+                let passes = u64::from(job.loops) * if job.verifies_writes() { 2 } else { 1 };
+                of(snapshot.bytes, size.saturating_mul(passes))
+            }
+            (Some(limit_ns), None) => by_time(limit_ns),
+            (None, None) => 0.0,
+        }
     }
 }
