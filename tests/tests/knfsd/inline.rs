@@ -2,7 +2,7 @@
 
 use system_tests::pattern;
 
-use crate::server::Server;
+use crate::server::{Server, say};
 use crate::session::{Session, transport};
 
 /// The server's own limit on what it receives inline.
@@ -12,11 +12,11 @@ const SETTING: &str = "/proc/sys/sunrpc/svc_rdma/max_req_size";
 fn knfsd_small_blocks_need_no_chunk_where_the_server_takes_them_inline() {
     let Some(server) = Server::find() else { return };
     let Ok(setting) = std::fs::read_to_string(SETTING) else {
-        println!("SKIPPED: {SETTING} cannot be read: the server is another machine");
+        say(&format!("SKIPPED: {SETTING} cannot be read: the server is another machine"));
         return;
     };
     let server_inline: u32 = setting.trim().parse().expect("a number of bytes");
-    println!("the server receives {server_inline} bytes inline");
+    say(&format!("with a server that receives {server_inline} bytes inline"));
     let (dir, path) = server.fresh_dir("inline");
     let located = server.locate(&path).unwrap();
     let mut config = transport(&located);

@@ -1,5 +1,6 @@
 //! Where the server is, from the environment that `tools/rxe-vm` sets.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,11 +56,16 @@ pub(crate) fn options(mount_port: Option<u16>) -> MountOptions {
     MountOptions { mount_port, timeout: Duration::from_secs(10), auth: credential() }
 }
 
+/// A line that is seen although the test passes: the test harness keeps what `println!` prints.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// A variable of the harness, or `None` with a line that says that the test was skipped.
 pub(crate) fn variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok();
     if value.is_none() {
-        println!("SKIPPED: {name} is not set (tools/rxe-vm run sets it): nothing was tested");
+        say(&format!("SKIPPED: {name} is not set (tools/rxe-vm run sets it): nothing was tested"));
     }
     value
 }

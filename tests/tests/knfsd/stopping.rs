@@ -10,7 +10,7 @@ use system_tests::pattern;
 use wire::nfs3::StableHow;
 
 use crate::kernel::{Stopped, assert_no_rdma_left};
-use crate::server::{Server, initiator};
+use crate::server::{Server, initiator, say};
 use crate::session::{Session, transport};
 
 /// Where the server's kernel is ours there is this file.
@@ -124,7 +124,7 @@ fn knfsd_stopped_for_good_does_not_keep_the_program_from_ending() {
 fn is_here(_: &Server) -> bool {
     let here = std::fs::metadata(THREADS).is_ok();
     if !here {
-        println!("SKIPPED: the server is another machine: it cannot be stopped from here");
+        say("SKIPPED: the server is another machine: it cannot be stopped from here");
     }
     here
 }
