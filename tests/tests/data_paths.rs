@@ -170,6 +170,15 @@ fn the_whole_life_of_a_file() {
 }
 
 #[test]
+fn a_buffer_that_an_operation_has_no_use_for_comes_back_all_the_same() {
+    let mut house = House::build(Plan::default());
+    let file = house.create("f");
+    let buffer = house.buffer();
+    let done = house.op(Op::Getattr { file }, Some(buffer));
+    assert!(done.result.is_ok() && done.buffer.is_some());
+}
+
+#[test]
 fn an_operation_that_cannot_be_sent_says_why_and_returns_its_buffer() {
     let mut house = House::build(Plan::default());
     let file = house.create("f");

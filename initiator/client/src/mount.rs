@@ -181,7 +181,7 @@ impl Mount {
         let Some(task) = &mut self.tasks[slot as usize] else { return true };
         let (number, _) = procedure::of(&task.op, &task.walk);
         let reply_room = procedure::reply_room(&task.op, task.buffer.as_ref());
-        let payload = procedure::payload(&task.op, task.buffer.take());
+        let payload = procedure::payload(&task.op, &mut task.buffer);
         let token = u64::from(self.index) << 32 | u64::from(slot);
         let reply_max = nfs3::reply_max(number) as u32;
         let template = &self.template;
@@ -191,7 +191,9 @@ impl Mount {
                 procedure::encode(&task.op, &task.walk, reply_room, w)
             });
         let Err(refused) = called else { return true };
-        task.buffer = refused.call.payload.into_buffer();
+        if let Some(buffer) = refused.call.payload.into_buffer() {
+            task.buffer = Some(buffer);
+        }
         let error = match refused.why {
             Refusal::Busy => {
                 self.parked = true;

@@ -66,16 +66,18 @@ fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
-/// Hands the buffer over in the role that the operation has for it.
-pub(crate) fn payload(op: &Op, buffer: Option<Buffer>) -> Payload {
-    match (op, buffer) {
+/// Hands the buffer over in the role that the operation has for it; one that has none keeps it.
+#[inline]
+pub(crate) fn payload(op: &Op, kept: &mut Option<Buffer>) -> Payload {
+    let takes = matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Readdirplus { .. });
+    match (op, kept.take_if(|_| takes)) {
         (Op::Read { len, .. }, Some(buffer)) => Payload::Receive { buffer, len: *len },
         (Op::Write { len, .. }, Some(buffer)) => Payload::Send { buffer, len: *len },
-        (Op::Readdirplus { .. }, Some(buffer)) => {
+        (_, Some(buffer)) => {
             let len = listing_room(&buffer);
             Payload::Reply { buffer, len }
         }
-        _ => Payload::None,
+        (_, None) => Payload::None,
     }
 }
 

@@ -166,7 +166,9 @@ impl<P: Provider> Connection<P> {
             send_sge_max: SGES_MAX as u32,
         };
         link.create_queue_pair(domain, cq, &caps)?;
-        if let Some(region) = self.payloads.handle().filter(|_| self.per_io) {
+        if self.per_io
+            && let Some(region) = self.payloads.handle()
+        {
             self.windows = Windows::new(domain, region, self.slots.len())?;
             self.counters.mrs_allocated += self.windows.len();
             self.slots.set_window_keys(self.windows.keys());

@@ -1,0 +1,355 @@
+//! A provider that answers every call at once, from a template, at next to no cost of its own.
+//!
+//! For measuring what stands above the verbs and nothing else: one thread, one connection, no
+//! checks. It reads the XID and the Write chunk of each Send and puts a finished reply into the
+//! next Receive; Sends complete as soon as they are posted.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use verbs::{
+    Access, CmEvent, Completion, CompletionQueue, ConnectParams, Connection, DeviceInfo, Error,
+    Incoming, Listener, MemoryRegion, MemoryWindow, Op, PostError, ProtectionDomain, Provider,
+    QueuePairCaps, RecvWr, RegionHandle, SendWr, WindowHandle,
+};
+use wire::nfs3::{self, procedure};
+use wire::rpc::Reply;
+use wire::rpcrdma::HEADER_MIN;
+use wire::rpcrdma::private_data::PrivateData;
+use wire::xdr::Writer;
+
+/// Bytes of an RPC call before its procedure number.
+const PROCEDURE_AT: usize = 20;
+/// Credits that every reply grants.
+const CREDITS: u32 = 1024;
+/// Header with one Write chunk of one segment.
+const HEADER_WITH_CHUNK: usize = HEADER_MIN + 24;
+
+/// The provider. It has no memory windows: the bench runs with static keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Instant {
+    /// Inline threshold of the imagined server, bytes.
+    pub(crate) inline: u32,
+}
+
+/// What connection and completion queue share.
+struct Shared {
+    completions: RefCell<VecDeque<Completion>>,
+    replies: Replies,
+}
+
+/// Finished RPC replies by procedure, XID missing.
+struct Replies {
+    by_procedure: Vec<Vec<u8>>,
+    /// READ of 4 KiB, data inline.
+    read_inline: Vec<u8>,
+}
+
+impl Replies {
+    fn new() -> Self {
+        let reply = |encode: &dyn Fn(&mut Writer<'_>)| {
+            let mut bytes = [0; 8192];
+            let mut w = Writer::new(&mut bytes);
+            w.value(&Reply::success(0)).expect("it fits");
+            encode(&mut w);
+            let len = w.position();
+            bytes[..len].to_vec()
+        };
+        let mut by_procedure = vec![Vec::new(); 22];
+        let read = nfs3::ReadOk { attributes: None, count: 4096, eof: false, data_len: 4096 };
+        let ok = |w: &mut Writer<'_>| w.u32(0).expect("it fits");
+        by_procedure[procedure::NULL as usize] = reply(&|_| ());
+        by_procedure[procedure::READ as usize] = reply(&|w| {
+            ok(w);
+            w.value(&read).expect("it fits");
+        });
+        let read_inline = reply(&|w| {
+            ok(w);
+            w.value(&read).expect("it fits");
+            w.put(&[0x5a; 4096]).expect("it fits");
+        });
+        by_procedure[procedure::WRITE as usize] = reply(&|w| {
+            ok(w);
+            let (committed, verifier) = (nfs3::StableHow::Unstable, [1; 8]);
+            let wcc = nfs3::WccData::default();
+            w.value(&nfs3::WriteOk { wcc, count: 4096, committed, verifier }).expect("it fits");
+        });
+        by_procedure[procedure::GETATTR as usize] = reply(&|w| {
+            ok(w);
+            // fattr3: type 1 (regular) and nothing but zeros.
+            w.u32(1).expect("it fits");
+            w.put(&[0; 80]).expect("it fits");
+        });
+        by_procedure[procedure::FSINFO as usize] = reply(&|w| {
+            ok(w);
+            w.bool(false).expect("it fits");
+            for _ in 0..7 {
+                w.u32(1 << 20).expect("it fits");
+            }
+            w.put(&[0; 20]).expect("it fits");
+        });
+        Self { by_procedure, read_inline }
+    }
+}
+
+/// The one connection.
+pub(crate) struct InstantConnection {
+    shared: Rc<Shared>,
+    device: DeviceInfo,
+    events: VecDeque<CmEvent>,
+    receives: VecDeque<RecvWr>,
+    inline: u32,
+}
+
+/// Nothing to protect.
+#[derive(Clone)]
+pub(crate) struct InstantDomain;
+/// Nothing registered.
+pub(crate) struct InstantRegion;
+/// Nothing bound.
+pub(crate) struct InstantWindow;
+/// Nobody connects.
+pub(crate) struct InstantListener;
+
+/// Completions, in order.
+#[derive(Clone)]
+pub(crate) struct InstantCq {
+    shared: Rc<Shared>,
+}
+
+impl Provider for Instant {
+    type Connection = InstantConnection;
+    type Listener = InstantListener;
+    type Domain = InstantDomain;
+    type Cq = InstantCq;
+
+    fn name(&self) -> &'static str {
+        "instant"
+    }
+
+    fn resolve(
+        &self,
+        _remote: SocketAddr,
+        _local: Option<SocketAddr>,
+    ) -> Result<InstantConnection, Error> {
+        Ok(InstantConnection {
+            shared: Rc::new(Shared {
+                completions: RefCell::new(VecDeque::with_capacity(1 << 16)),
+                replies: Replies::new(),
+            }),
+            device: DeviceInfo {
+                name: "instant".into(),
+                key: 1,
+                max_qp_wr: 1 << 16,
+                max_sge: 16,
+                max_cqe: 1 << 20,
+                max_rd_atom: 16,
+                memory_window_2b: false,
+            },
+            events: VecDeque::from([CmEvent::RouteResolved]),
+            receives: VecDeque::with_capacity(1 << 14),
+            inline: self.inline,
+        })
+    }
+
+    fn listen(&self, _local: SocketAddr, _backlog: u32) -> Result<InstantListener, Error> {
+        Err(Error::Address("the instant provider has no listeners".into()))
+    }
+}
+
+impl Listener for InstantListener {
+    type Connection = InstantConnection;
+
+    fn local_addr(&self) -> SocketAddr {
+        SocketAddr::from(([0, 0, 0, 0], 0))
+    }
+
+    fn poll(&mut self) -> Result<Option<Incoming<InstantConnection>>, Error> {
+        Ok(None)
+    }
+}
+
+impl ProtectionDomain for InstantDomain {
+    type Region = InstantRegion;
+    type Window = InstantWindow;
+
+    unsafe fn register(
+        &self,
+        _addr: *mut u8,
+        _len: usize,
+        _access: Access,
+    ) -> Result<InstantRegion, Error> {
+        Ok(InstantRegion)
+    }
+
+    fn new_window(&self) -> Result<InstantWindow, Error> {
+        Err(Error::NoDevice("the instant provider has no windows".into()))
+    }
+}
+
+impl MemoryRegion for InstantRegion {
+    fn lkey(&self) -> u32 {
+        1
+    }
+
+    fn rkey(&self) -> u32 {
+        2
+    }
+
+    fn handle(&self) -> RegionHandle {
+        unreachable!("no window is ever bound")
+    }
+}
+
+impl MemoryWindow for InstantWindow {
+    fn rkey(&self) -> u32 {
+        0
+    }
+
+    fn handle(&self) -> WindowHandle {
+        unreachable!("there are no windows")
+    }
+}
+
+impl CompletionQueue for InstantCq {
+    #[inline]
+    fn poll(&self, out: &mut [Completion]) -> Result<usize, Error> {
+        let mut queue = self.shared.completions.borrow_mut();
+        let count = queue.len().min(out.len());
+        for (place, completion) in out.iter_mut().zip(queue.drain(..count)) {
+            *place = completion;
+        }
+        Ok(count)
+    }
+
+    fn depth(&self) -> u32 {
+        1 << 20
+    }
+}
+
+impl Connection for InstantConnection {
+    type Domain = InstantDomain;
+    type Cq = InstantCq;
+
+    fn poll_event(&mut self) -> Option<CmEvent> {
+        self.events.pop_front()
+    }
+
+    fn device(&self) -> Option<&DeviceInfo> {
+        Some(&self.device)
+    }
+
+    fn new_domain(&self) -> Result<InstantDomain, Error> {
+        Ok(InstantDomain)
+    }
+
+    fn new_completion_queue(&self, _depth: u32) -> Result<InstantCq, Error> {
+        Ok(InstantCq { shared: self.shared.clone() })
+    }
+
+    fn create_queue_pair(
+        &mut self,
+        _domain: &InstantDomain,
+        _cq: &InstantCq,
+        _caps: &QueuePairCaps,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn connect(&mut self, _params: &ConnectParams<'_>) -> Result<(), Error> {
+        let (send_size, receive_size) = (self.inline, self.inline);
+        let data = PrivateData { send_size, receive_size, remote_invalidation: false };
+        self.events.push_back(CmEvent::Established { private_data: data.emit().to_vec() });
+        Ok(())
+    }
+
+    fn accept(&mut self, _params: &ConnectParams<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn reject(&mut self, _private_data: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn disconnect(&mut self) {
+        self.receives.clear();
+    }
+
+    #[inline]
+    unsafe fn post_send<'a, I>(&mut self, chain: I) -> Result<usize, PostError>
+    where
+        I: IntoIterator<Item = SendWr<'a>>,
+    {
+        let mut completions = self.shared.completions.borrow_mut();
+        let mut count = 0;
+        for wr in chain {
+            count += 1;
+            if wr.signaled {
+                completions.push_back(Completion { wr_id: wr.wr_id, ..Completion::default() });
+            }
+            let (Op::Send, Some(sge)) = (wr.op, wr.sges.first()) else { continue };
+            let Some(receive) = self.receives.pop_front() else { continue };
+            // SAFETY: the caller lends the bytes of the Send and of the Receive until both have
+            // completed, which they have not: their completions are queued below and above.
+            let (call, reply) = unsafe {
+                (
+                    std::slice::from_raw_parts(sge.addr as *const u8, sge.length as usize),
+                    std::slice::from_raw_parts_mut(
+                        receive.sge.addr as *mut u8,
+                        receive.sge.length as usize,
+                    ),
+                )
+            };
+            let byte_len = answer(&self.shared.replies, call, reply) as u32;
+            completions.push_back(Completion {
+                wr_id: receive.wr_id,
+                byte_len,
+                ..Completion::default()
+            });
+        }
+        Ok(count)
+    }
+
+    #[inline]
+    unsafe fn post_recv<I>(&mut self, chain: I) -> Result<usize, PostError>
+    where
+        I: IntoIterator<Item = RecvWr>,
+    {
+        let before = self.receives.len();
+        self.receives.extend(chain);
+        Ok(self.receives.len() - before)
+    }
+
+    fn qp_num(&self) -> u32 {
+        1
+    }
+
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+/// Writes the reply to a call; returns its length.
+#[inline]
+fn answer(replies: &Replies, call: &[u8], reply: &mut [u8]) -> usize {
+    let word = |at: usize| u32::from_be_bytes([call[at], call[at + 1], call[at + 2], call[at + 3]]);
+    // Fixed part, Read list, Write list: the words behind them say which chunks there are.
+    let (has_read, has_write) = (word(16) == 1, word(16) == 0 && word(20) == 1);
+    let call_header = if has_read || has_write { HEADER_WITH_CHUNK } else { HEADER_MIN };
+    let header = if has_write { HEADER_WITH_CHUNK } else { HEADER_MIN };
+    reply[..header].copy_from_slice(&call[..header]);
+    reply[8..12].copy_from_slice(&CREDITS.to_be_bytes());
+    if has_read {
+        reply[16..28].fill(0);
+    }
+    let procedure = word(call_header + PROCEDURE_AT);
+    let body = match procedure {
+        procedure::READ if !has_write => &replies.read_inline,
+        procedure => &replies.by_procedure[procedure as usize],
+    };
+    reply[header..header + body.len()].copy_from_slice(body);
+    reply[header..header + 4].copy_from_slice(&call[..4]);
+    header + body.len()
+}
