@@ -13,9 +13,13 @@
 //!   key comes again after 256 binds of its window.
 //! - A bind that failed or was flushed leaves the window in a state unknown to its owner, and so
 //!   does a queue pair in the error state: drop the window and make another.
-//! - Dropping a window ends its key. It is dropped before its region, and no later than the queue
-//!   pair that it was bound on: a queue pair takes the windows bound on it along, and binding one
-//!   of those is refused from then on.
+//! - Dropping a window ends its key, and so does dropping the queue pair that it was bound on:
+//!   binding it is refused from then on. Windows are made after the queue pair that they are for,
+//!   and dropped before it.
+//! - A region outlives the windows bound to it, or they are invalidated first.
+//!
+//! What a device may lack: rxe lets a window's peer reach the whole region, and survives no second
+//! invalidation of a key. The [`soft`](crate::soft) fabric refuses both.
 //!
 //! [`Completion::invalidated_rkey`]: crate::Completion::invalidated_rkey
 //! [`Op::BindWindow`]: crate::Op::BindWindow

@@ -38,8 +38,7 @@ impl Domain {
         self.0.pd.as_ptr()
     }
 
-    /// Ends the windows that were bound on `qp`. Destroying a queue pair on rxe would wait for
-    /// them, for as long as a minute, and then free what they still refer to.
+    /// Ends the windows that were bound on `qp`, before it is destroyed.
     pub(super) fn end_windows_of(&self, qp: *mut ffi::ibv_qp) {
         for window in self.0.windows.borrow().iter().filter_map(Weak::upgrade) {
             if window.bound_on() == qp {

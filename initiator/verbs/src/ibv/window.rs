@@ -1,4 +1,18 @@
 //! Type-2B memory windows.
+//!
+//! What rxe (Linux 6.1 and 6.12) makes of them, and what follows:
+//! - Destroying a queue pair waits 50 s for the windows bound on it, and then frees what they still
+//!   refer to. So they end first: [`Domain`] knows them, and each knows its queue pair. A process
+//!   that is killed leaves that to the kernel, which destroys the youngest objects first: make
+//!   windows after the queue pair that they are for.
+//! - The second invalidation of a key, ours or the peer's, is a null pointer in the kernel. Nothing
+//!   here can tell; [`Op::LocalInvalidate`](crate::Op::LocalInvalidate) says how to avoid it.
+//! - Any peer of any queue pair on the device may invalidate any window.
+//! - An access through a window is held against the region's bounds, not the window's; on 6.1 a
+//!   bind is not held against the region's domain.
+//! - On 6.12 an operation that fails completes as flushed, like those behind it.
+//! - A region with a window bound to it is not deregistered, and stays within the peer's reach.
+//! - It is the user's part to keep the window's key up to date (as for every device).
 
 use std::cell::Cell;
 use std::ptr;

@@ -12,6 +12,7 @@ use crate::ends::{
 /// first with one of the statuses `known`, the rest flushed.
 pub(crate) fn fails_and_flushes<P: Provider>(end: &End<P>, known: &[WcStatus]) {
     let seen = outcomes(&end.completions(4));
+    println!("{seen:?}");
     assert!(seen[0].0 == 1 && known.contains(&seen[0].1), "{seen:?}");
     assert_eq!(seen[1..], [2, 3, 4].map(|wr_id| (wr_id, WcStatus::Flushed)));
 }

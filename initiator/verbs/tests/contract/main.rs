@@ -94,6 +94,7 @@ contract! {
         a_queue_pair_takes_its_windows_along,
         a_bound_window_cannot_be_bound,
         a_bind_that_makes_no_sense_fails_and_flushes_the_rest,
+        a_window_does_not_open_another_domains_region,
         a_wrong_key_cannot_be_invalidated,
         operations_on_windows_are_flushed_in_order;
 }
