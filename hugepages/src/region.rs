@@ -88,6 +88,12 @@ impl Region {
         self.locked
     }
 
+    /// What to say when a device could not pin the region, which the memlock limit is charged for.
+    #[must_use]
+    pub fn pin_error(&self, source: io::Error) -> Error {
+        Error::Lock { needed: self.len as u64, limit: sys::memlock_limit(), source }
+    }
+
     /// One line: what was asked, what was got, and why it is less.
     pub fn report(&self) -> String {
         let spec = &self.spec;

@@ -8,6 +8,9 @@ use verbs::{Access, MemoryRegion, ProtectionDomain, RegionHandle, Sge};
 use crate::Error;
 use crate::config::BufferConfig;
 
+/// What a device says when the memlock limit keeps it from pinning memory.
+const ENOMEM: i32 = 12;
+
 /// A buffer that goes back and forth between us and the NIC.
 #[derive(Debug, Default)]
 pub(crate) enum Loan {
@@ -112,10 +115,21 @@ impl<D: ProtectionDomain> RegisteredPool<D> {
         // SAFETY: the region stays mapped while `self.region` and every buffer hold it, and the
         // registration is dropped before them (field order). References into it are made only by
         // `Buffer`, which exists only while nothing posted or advertised names its bytes.
-        let registration = unsafe { domain.register(addr, len, access)? };
+        let registered = unsafe { domain.register(addr, len, access) };
+        let registration = registered.map_err(|error| self.not_registered(error))?;
         self.pool.set_keys(Keys { lkey: registration.lkey(), rkey: registration.rkey() });
         self.registration = Some(registration);
         Ok(())
+    }
+
+    fn not_registered(&self, error: verbs::Error) -> Error {
+        match error {
+            // Pages of registered memory are pinned.
+            verbs::Error::Os { errno: ENOMEM, .. } => {
+                self.region.pin_error(std::io::Error::from_raw_os_error(ENOMEM)).into()
+            }
+            error => error.into(),
+        }
     }
 
     /// Names the registration, to bind windows to it.

@@ -173,3 +173,20 @@ fn knfsd_missing_resources_are_named() {
     assert_refused(&without_pages, &["huge pages", "initiator hugepages reserve"]);
     assert_refused(&run(&[&perf[..], &["-c", "4000"]].concat()), &["core 4000"]);
 }
+
+#[test]
+fn knfsd_too_little_memlock_is_named() {
+    let Some(server) = Server::find() else { return };
+    let (dir, path) = server.fresh_dir("memlock");
+    let program = dir.join("initiator");
+    std::fs::copy(initiator(), &program).expect("a program that everybody may run");
+    let url = server.url(&path);
+    for policy in ["required", "preferred", "off"] {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]);
+        command.args(["prlimit", "--memlock=65536"]).arg(&program);
+        command.args(["perf", &url, "-t", "1", "--size", "64k", "--hugepages", policy]);
+        let output = command.output().expect("setpriv starts");
+        assert_refused(&output, &["the memlock limit is 64 KiB", "ulimit -l"]);
+    }
+}
