@@ -1,10 +1,10 @@
 //! Type-2B memory windows.
 //!
-//! What rxe (Linux 6.1 and 6.12) makes of them, and what follows:
+//! What rxe makes of them (seen on Linux 6.1 and 6.12; the first two on 6.12 only), and what follows:
 //! - Destroying a queue pair waits 50 s for the windows bound on it, and then frees what they still
 //!   refer to. So they end first: [`Domain`] knows them, and each knows its queue pair. A process
-//!   that is killed leaves that to the kernel, which destroys the youngest objects first: make
-//!   windows after the queue pair that they are for.
+//!   that is killed leaves the order to the kernel, which takes the youngest objects first as far
+//!   as its source says: make windows after the queue pair that they are for.
 //! - The second invalidation of a key, ours or the peer's, is a null pointer in the kernel. Nothing
 //!   here can tell; [`Op::LocalInvalidate`](crate::Op::LocalInvalidate) says how to avoid it.
 //! - Any peer of any queue pair on the device may invalidate any window.
