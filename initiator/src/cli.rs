@@ -42,6 +42,7 @@ pub(crate) enum Command {
     Perf(Box<PerfArgs>),
     Target(Box<TargetArgs>),
     Hugepages(HugepagesArgs),
+    /// Check what this machine has for RDMA, and name the cure for what it lacks
     Doctor,
 }
 

@@ -108,20 +108,7 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("'{text}' is not a size; write for example 4096, 4k, 1m or 2g");
-        let lower = text.trim().to_ascii_lowercase();
-        let digits = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
-        let number: u64 = lower[..digits].parse().map_err(|_| bad())?;
-        let power = match lower[digits..].trim_end_matches("ib").trim_end_matches('b') {
-            "" => 0,
-            "k" => 1,
-            "m" => 2,
-            "g" => 3,
-            "t" => 4,
-            _ => return Err(bad()),
-        };
-        let bytes = number.checked_mul(1 << (10 * power));
-        bytes.map(Self).ok_or_else(|| format!("'{text}' is too large"))
+        workload::parse_size(text).map(Self)
     }
 }
 

@@ -10,6 +10,7 @@
 //! on the next connection, or fails with its buffers.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use hugepages::{Pool, Region};
 use reactor::Timestamp;
@@ -252,7 +253,7 @@ impl<P: Provider> Connection<P> {
     fn unreachable(&self) -> Error {
         Error::Unreachable {
             remote: self.config.remote,
-            seconds: self.config.connect_timeout_ns / 1_000_000_000,
+            limit: Duration::from_nanos(self.config.connect_timeout_ns),
         }
     }
 
@@ -285,7 +286,7 @@ impl<P: Provider> Connection<P> {
         let age = |since: u64| now.0.saturating_sub(since);
         let (limit, idle) = (self.config.rpc_timeout_ns, self.config.idle_timeout_ns);
         if self.slots.oldest_ns().is_some_and(|sent| age(sent) >= limit) {
-            self.fail(Error::Timeout { remote, seconds: limit / 1_000_000_000 }, now);
+            self.fail(Error::Timeout { remote, limit: Duration::from_nanos(limit) }, now);
         } else if idle > 0 && age(self.last_call.0) > idle && !self.slots.any_pending() {
             self.fail(Error::Lost { remote, why: Loss::Idle }, now);
         }

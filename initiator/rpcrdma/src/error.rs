@@ -2,6 +2,7 @@
 //! (What the server *answered* is no error here: an NFS status is a successful RPC.)
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use verbs::WcStatus;
 use wire::rpcrdma::HeaderError;
@@ -29,29 +30,29 @@ pub enum Error {
         reason: i32,
     },
     /// Nobody answered the connection request.
-    #[error("{remote} did not answer the RDMA connection request within {seconds} s")]
+    #[error("{remote} did not answer the RDMA connection request within {limit:?}")]
     Unreachable {
         /// The server.
         remote: SocketAddr,
         /// How long it was given.
-        seconds: u64,
+        limit: Duration,
     },
     /// A call went unanswered for too long; the connection was dropped for it (an RPC is never
     /// sent twice on one connection).
-    #[error("{remote} did not answer an RPC within {seconds} s")]
+    #[error("{remote} did not answer an RPC within {limit:?}")]
     Timeout {
         /// The server.
         remote: SocketAddr,
         /// The limit.
-        seconds: u64,
+        limit: Duration,
     },
     /// A soft mount's RPC ran out of retransmissions.
-    #[error("gave up after {seconds} s without an answer from {remote} (soft mount)")]
+    #[error("gave up after {limit:?} without an answer from {remote} (soft mount)")]
     GaveUp {
         /// The server.
         remote: SocketAddr,
         /// All the time it was given.
-        seconds: u64,
+        limit: Duration,
     },
     /// An established connection ended.
     #[error("connection to {remote} lost: {why}")]

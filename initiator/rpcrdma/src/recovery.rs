@@ -7,6 +7,7 @@
 
 use crate::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What becomes of RPCs whose connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +55,10 @@ impl Backoff {
 
 /// The error that an RPC ends with when its time is up.
 pub(crate) fn expired(recovery: Recovery, remote: SocketAddr, limit_ns: u64) -> Error {
-    let seconds = limit_ns / 1_000_000_000;
+    let limit = Duration::from_nanos(limit_ns);
     match recovery {
-        Recovery::SoftErr => Error::Timeout { remote, seconds },
-        _ => Error::GaveUp { remote, seconds },
+        Recovery::SoftErr => Error::Timeout { remote, limit },
+        _ => Error::GaveUp { remote, limit },
     }
 }
 

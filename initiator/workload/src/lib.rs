@@ -23,6 +23,7 @@ pub mod verify;
 
 pub use error::{JobError, Place};
 pub use job::{Flag, Instance, Job, Rw, Verify};
+pub use jobfile::size::size as parse_size;
 pub use jobfile::{Effect, JOB_FILE_BYTES_MAX, JobFile, LINE_BYTES_MAX, OptionDoc, options};
 pub use progress::{Phase, Progress, Snapshot};
 pub use runner::{Limits, Runner, RunnerProgress, RunnerSet};

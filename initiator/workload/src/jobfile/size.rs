@@ -7,8 +7,11 @@
 /// Powers of the base a suffix stands for.
 const SIZE_SUFFIXES: [(&str, u32); 5] = [("k", 1), ("m", 2), ("g", 3), ("t", 4), ("p", 5)];
 
-/// A byte count: `4096`, `0x1000`, `4k`, `1g`.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+/// A byte count as fio writes it: `4096`, `0x1000`, `4k`, `1g`.
+///
+/// # Errors
+/// What is wrong with the text, and how it should look.
+pub fn size(text: &str) -> Result<u64, String> {
     let (digits, suffix) = split(text);
     let number = digits_value(digits)
         .ok_or_else(|| format!("'{text}' is not a size; write for example 4096, 4k, 1m or 2g"))?;
