@@ -54,8 +54,8 @@ fn replies_that_break_the_protocol_fail_the_job() {
 #[test]
 fn a_mount_that_fails_says_which_and_why() {
     for (orders, says) in [
-        ("drop-replies=1", "did not answer an RPC within 1 s"),
-        ("garbage-replies=1", "did not answer an RPC within 1 s"),
+        ("drop-replies=1", "did not answer an RPC within 1s"),
+        ("garbage-replies=1", "did not answer an RPC within 1s"),
         ("truncate-replies=1", "FSINFO: bad result"),
         ("wrong-version=1", "RPC-over-RDMA version 2"),
         ("err-chunk=1", "ERR_CHUNK"),
