@@ -10,7 +10,7 @@ fn errors_name_file_line_and_key_in_one_line() {
     assert!(message.starts_with("x.toml:3: max_reqests: unknown field"), "{message}");
     assert!(message.contains("max_requests"), "it says which there are: {message}");
     let message = error("[transport]\ninline = \"4 apples\"\n");
-    assert!(message.starts_with("x.toml:2: inline: '4 apples' is not a size"), "{message}");
+    assert!(message.starts_with("x.toml:2: inline: '4 apples': unknown suffix"), "{message}");
     let message = error("[nonsense]\n");
     assert!(message.starts_with("x.toml:1: "), "{message}");
     let message = error("[memory]\nregistration = \"frwr\"\n");

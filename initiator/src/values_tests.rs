@@ -6,7 +6,8 @@ fn sizes_have_the_suffixes_of_fio() {
     assert_eq!(bytes("4096"), Ok(4096));
     assert_eq!(bytes("4k"), Ok(4096));
     assert_eq!(bytes("1M"), Ok(1 << 20));
-    assert_eq!(bytes("2GiB"), Ok(2 << 30));
+    assert_eq!(bytes("2g"), Ok(2 << 30));
+    assert_eq!(bytes("2kib"), Ok(2000), "as fio has it, and job files");
     for bad in ["", "k", "4x", "-1", "4 k", "99999999999t"] {
         assert!(bytes(bad).is_err(), "{bad}");
     }
