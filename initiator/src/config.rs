@@ -201,7 +201,6 @@ impl Settings {
         }
         config.idle_timeout_ns = set.idle_timeout.map_or(config.idle_timeout_ns, seconds_ns);
         config.registration = self.memory.registration.as_ref().and_then(|how| how.0);
-        config.xid_seed = std::process::id().wrapping_mul(0x9e37_79b9);
         config.buffers = BufferConfig {
             policy: self.hugepages(),
             page_size: self.memory.page_size.as_ref().map_or_else(Default::default, |s| s.0),

@@ -37,7 +37,7 @@ impl Default for Plan {
     fn default() -> Self {
         let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let mut transport = TransportConfig::new(loopback);
-        transport.xid_seed = 0x1234_5678;
+        transport.xid_seed = Some(0x1234_5678);
         transport.buffers.policy = Policy::Off;
         transport.buffers.count = 64;
         let target = Config {

@@ -64,8 +64,9 @@ pub struct TransportConfig {
     pub reconnect_max_ns: u64,
     /// A connection without calls for so long is closed until the next one; 0 keeps it.
     pub idle_timeout_ns: u64,
-    /// Start of the XID space; random, unless a run is to be repeated exactly.
-    pub xid_seed: u32,
+    /// Where XIDs start, and the jitter of pauses; `None` is random for each connection, as it has
+    /// to be on one host, unless a run is to be repeated exactly.
+    pub xid_seed: Option<u32>,
     /// Payload buffers.
     pub buffers: BufferConfig,
     /// Test-only builds: deliberate faults that the tests must catch.
@@ -116,7 +117,7 @@ impl TransportConfig {
             reconnect_min_ns: 5_000_000_000,
             reconnect_max_ns: 60_000_000_000,
             idle_timeout_ns: 300_000_000_000,
-            xid_seed: 0,
+            xid_seed: None,
             buffers: BufferConfig::default(),
             #[cfg(feature = "planted-faults")]
             planted: PlantedFaults::default(),

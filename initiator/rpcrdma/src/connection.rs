@@ -9,6 +9,7 @@
 //! nothing sent again, while the old queue pair may read it. What is then unanswered is sent again
 //! on the next connection, or fails with its buffers.
 
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -91,6 +92,10 @@ impl<P: Provider> Connection<P> {
     ) -> Result<Self, Error> {
         config.validate()?;
         let link = provider.resolve(config.remote, config.local)?;
+        // Servers keep one duplicate-request cache for all connections of a client's address: two
+        // that began alike would be answered from each other's entries.
+        let random = || RandomState::new().hash_one(id) as u32;
+        let seed = config.xid_seed.unwrap_or_else(random);
         let (requests, receives) = (config.requests(), config.recv_wr_max());
         let buffers = BufferConfig {
             buffer_len: config.inline_send.max(config.inline_receive) + HEADER_ROOM as u32,
@@ -101,7 +106,7 @@ impl<P: Provider> Connection<P> {
         let messages = RegisteredPool::new(&buffers)?;
         let payloads = RegisteredPool::new(&config.buffers)?;
         let mut take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
-        let slots = Slots::new(requests, config.xid_seed, &mut take);
+        let slots = Slots::new(requests, seed, &mut take);
         let receives = (0..receives).map(|_| take()).collect();
         let (pause_min, pause_max) = (config.reconnect_min_ns, config.reconnect_max_ns);
         Ok(Self {
@@ -112,7 +117,7 @@ impl<P: Provider> Connection<P> {
             per_io: false,
             closing: false,
             was_established: false,
-            backoff: Backoff::new(pause_min, pause_max, config.xid_seed),
+            backoff: Backoff::new(pause_min, pause_max, seed),
             retry_at: now,
             last_call: now,
             windows: Windows::none(),

@@ -403,3 +403,7 @@ impl<P: Provider> Endpoint<P> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

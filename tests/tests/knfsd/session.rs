@@ -31,7 +31,6 @@ pub(crate) struct Session {
 pub(crate) fn transport(located: &Located) -> TransportConfig {
     let mut config = TransportConfig::new(located.server);
     config.max_requests = 16;
-    config.xid_seed = std::process::id().wrapping_mul(0x9e37_79b9);
     config.rpc_timeout_ns = 30_000_000_000;
     config.buffers.policy = Policy::Required;
     config.buffers.page_size = PageSize::Huge2M;
