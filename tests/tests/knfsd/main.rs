@@ -8,6 +8,7 @@
 
 mod data;
 mod directory;
+mod embedded;
 mod errors;
 mod inline;
 mod jobs;
