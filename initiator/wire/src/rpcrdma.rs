@@ -8,7 +8,8 @@ pub mod private_data;
 
 pub use emit::{Emit, EmitKind, emit_error};
 
-use crate::xdr::{DecodeError, Reader};
+use crate::codec::list;
+use crate::xdr::{Decode, DecodeError, Reader};
 
 /// The protocol version (RFC 8166 §4.2.2).
 pub const VERSION: u32 = 1;
@@ -197,7 +198,7 @@ impl<'a> Header<'a> {
     fn lists(self, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let reads = ReadList::take(r)?;
         let writes = WriteList::take(r)?;
-        let reply = if r.bool()? { Some(Chunk::take(r)?) } else { None };
+        let reply = r.option()?;
         Ok(Self { reads, writes, reply, len: r.position(), ..self })
     }
 
@@ -214,80 +215,52 @@ impl<'a> Header<'a> {
 /// A Read list (RFC 8166 §4.3.1): entries, each behind a 1, then a 0.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadList<'a> {
-    entries: &'a [u8],
+    /// Up to and including the word that says that no entry follows.
+    bytes: &'a [u8],
+    count: u32,
 }
 
 impl<'a> ReadList<'a> {
-    const EMPTY: Self = Self { entries: &[] };
-    /// The discriminator and the entry.
-    const STRIDE: usize = READ_SEGMENT_LEN;
+    const EMPTY: Self = Self { bytes: &[], count: 0 };
 
     fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let start = *r;
-        let mut count: u32 = 0;
-        loop {
-            let offset = r.position();
-            if !r.bool()? {
-                break;
-            }
-            count += 1;
-            if count > READ_SEGMENTS_MAX {
-                let (what, max) = ("Read list", READ_SEGMENTS_MAX);
-                return Err(DecodeError::TooLong { what, offset, found: count, max });
-            }
-            r.take(READ_SEGMENT_LEN - 4)?;
-        }
-        let mut entries = start;
-        Ok(Self { entries: entries.take(count as usize * Self::STRIDE)? })
+        let (bytes, count) = list::<ReadSegment>(r, READ_SEGMENTS_MAX, "Read list")?;
+        Ok(Self { bytes, count })
     }
 
     /// No entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.count == 0
     }
 
     /// Entries.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len() / Self::STRIDE
+        self.count as usize
     }
 
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = ReadSegment> + use<'a> {
-        let (entries, _) = self.entries.as_chunks::<{ READ_SEGMENT_LEN }>();
-        entries
-            .iter()
-            .map(|entry| ReadSegment { position: word(&entry[4..]), segment: segment(&entry[8..]) })
+        let mut r = Reader::new(self.bytes);
+        std::iter::from_fn(move || r.option().ok().flatten())
     }
 }
 
 /// A Write list (RFC 8166 §4.3.2): chunks, each behind a 1, then a 0.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteList<'a> {
-    chunks: Reader<'a>,
-    count: usize,
+    /// Up to and including the word that says that no chunk follows.
+    bytes: &'a [u8],
+    count: u32,
 }
 
 impl<'a> WriteList<'a> {
-    const EMPTY: Self = Self { chunks: Reader::EMPTY, count: 0 };
+    const EMPTY: Self = Self { bytes: &[], count: 0 };
 
     fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let chunks = *r;
-        let mut count: u32 = 0;
-        loop {
-            let offset = r.position();
-            if !r.bool()? {
-                break;
-            }
-            count += 1;
-            if count > WRITE_CHUNKS_MAX {
-                let (what, max) = ("Write list", WRITE_CHUNKS_MAX);
-                return Err(DecodeError::TooLong { what, offset, found: count, max });
-            }
-            Chunk::take(r)?;
-        }
-        Ok(Self { chunks, count: count as usize })
+        let (bytes, count) = list::<Chunk<'a>>(r, WRITE_CHUNKS_MAX, "Write list")?;
+        Ok(Self { bytes, count })
     }
 
     /// No chunks.
@@ -299,16 +272,13 @@ impl<'a> WriteList<'a> {
     /// Chunks.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
     /// The chunks in order.
     pub fn iter(&self) -> impl Iterator<Item = Chunk<'a>> + use<'a> {
-        let mut r = self.chunks;
-        (0..self.count).map_while(move |_| {
-            r.bool().ok()?;
-            Chunk::take(&mut r).ok()
-        })
+        let mut r = Reader::new(self.bytes);
+        std::iter::from_fn(move || r.option().ok().flatten())
     }
 }
 
@@ -319,16 +289,6 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let offset = r.position();
-        let found = r.u32()?;
-        if found > SEGMENTS_MAX {
-            let (what, max) = ("chunk", SEGMENTS_MAX);
-            return Err(DecodeError::TooLong { what, offset, found, max });
-        }
-        Ok(Self { segments: r.take(found as usize * SEGMENT_LEN)? })
-    }
-
     /// Segments.
     #[must_use]
     pub fn segment_count(&self) -> usize {
@@ -337,8 +297,8 @@ impl<'a> Chunk<'a> {
 
     /// The segments in order.
     pub fn iter(&self) -> impl Iterator<Item = Segment> + use<'a> {
-        let (segments, _) = self.segments.as_chunks::<SEGMENT_LEN>();
-        segments.iter().map(|bytes| segment(bytes))
+        let mut r = Reader::new(self.segments);
+        std::iter::from_fn(move || r.value().ok())
     }
 
     /// Bytes in all segments together.
@@ -348,13 +308,28 @@ impl<'a> Chunk<'a> {
     }
 }
 
-fn word(bytes: &[u8]) -> u32 {
-    bytes.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
+impl<'a> Decode<'a> for Chunk<'a> {
+    fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let offset = r.position();
+        let found = r.u32()?;
+        if found > SEGMENTS_MAX {
+            let (what, max) = ("chunk", SEGMENTS_MAX);
+            return Err(DecodeError::TooLong { what, offset, found, max });
+        }
+        Ok(Self { segments: r.take(found as usize * SEGMENT_LEN)? })
+    }
 }
 
-fn segment(bytes: &[u8]) -> Segment {
-    let offset = bytes[8..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-    Segment { handle: word(bytes), length: word(&bytes[4..]), offset }
+impl Decode<'_> for Segment {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { handle: r.u32()?, length: r.u32()?, offset: r.u64()? })
+    }
+}
+
+impl Decode<'_> for ReadSegment {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { position: r.u32()?, segment: r.value()? })
+    }
 }
 
 #[cfg(test)]

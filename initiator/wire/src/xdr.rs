@@ -82,9 +82,6 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of nothing.
-    pub(crate) const EMPTY: Self = Self { bytes: &[], position: 0 };
-
     /// Starts at the first byte.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
