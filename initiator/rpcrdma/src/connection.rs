@@ -220,7 +220,6 @@ impl<P: Provider> Connection<P> {
     /// One event of the connection manager. `RouteResolved` is the endpoint's to handle.
     pub(crate) fn on_event(&mut self, event: CmEvent, now: Timestamp, up: &mut impl Upcalls) {
         let remote = self.config.remote;
-        let lost = |why| Error::Lost { remote, why };
         match event {
             CmEvent::Established { private_data } if self.state == State::Connecting => {
                 self.established(&private_data, now);
@@ -230,9 +229,9 @@ impl<P: Provider> Connection<P> {
             CmEvent::Rejected { reason, .. } => self.fail(Error::Refused { remote, reason }, now),
             CmEvent::Unreachable(_) => self.fail(self.unreachable(), now),
             CmEvent::ConnectFailed(errno) => self.fail(Error::Resolve { remote, errno }, now),
-            CmEvent::Disconnected => self.fail(lost(Loss::Disconnected), now),
-            CmEvent::DeviceRemoved => self.fail(lost(Loss::DeviceRemoved), now),
-            CmEvent::AddressChanged => self.fail(lost(Loss::AddressChanged), now),
+            CmEvent::Disconnected => self.lose(Loss::Disconnected, now),
+            CmEvent::DeviceRemoved => self.lose(Loss::DeviceRemoved, now),
+            CmEvent::AddressChanged => self.lose(Loss::AddressChanged, now),
             other => tracing::debug!(?other, %remote, "connection event ignored"),
         }
     }
@@ -293,7 +292,7 @@ impl<P: Provider> Connection<P> {
         if self.slots.oldest_ns().is_some_and(|sent| age(sent) >= limit) {
             self.fail(Error::Timeout { remote, limit: Duration::from_nanos(limit) }, now);
         } else if idle > 0 && age(self.last_call.0) > idle && !self.slots.any_pending() {
-            self.fail(Error::Lost { remote, why: Loss::Idle }, now);
+            self.lose(Loss::Idle, now);
         }
     }
 
@@ -344,6 +343,11 @@ impl<P: Provider> Connection<P> {
             State::Draining => self.cause = Some(closed),
             _ => self.fail(closed, now),
         }
+    }
+
+    /// Ends a queue pair that the link or the device took.
+    pub(crate) fn lose(&mut self, why: Loss, now: Timestamp) {
+        self.fail(Error::Lost { remote: self.config.remote, why }, now);
     }
 
     /// Ends the queue pair: nothing is posted from here on, and the drain begins.

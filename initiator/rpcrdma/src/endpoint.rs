@@ -312,8 +312,7 @@ impl<P: Provider> Endpoint<P> {
                 continue;
             };
             if connection.cq.is_some_and(|(cq, _)| cq == at) {
-                let remote = connection.config.remote;
-                connection.fail(Error::Lost { remote, why: Loss::CompletionQueue }, now);
+                connection.lose(Loss::CompletionQueue, now);
                 connection.abort_drain();
             }
         }

@@ -41,32 +41,25 @@ impl<P: Provider> Connection<P> {
             self.counters.credit_waits += 1;
             return Err(self.park(call));
         }
-        let Some(ctx) = self.sender.getter.get(self.windows.wrs_per_call()) else {
+        if !self.ring_has_room() {
             self.counters.empty_sendctx_q += 1;
             return Err(self.park(call));
-        };
+        }
         let Some(index) = self.slots.take() else {
-            self.sender.getter.unget();
             self.counters.slot_waits += 1;
             return Err(self.park(call));
         };
-        ctx.request = index;
-        let (limits, credits) = (self.limits, self.config.max_requests);
-        let window = self.windows.of(index);
-        let frame = Frame { limits, credits, window, counters: &mut self.counters };
-        let request = self.slots.get(index);
-        let prepared = marshal::encode(request, call, encode).and_then(|()| {
-            frame.frame(request, ctx).map_err(|error| (error, marshal::give_back(request)))
+        let encoded = marshal::encode(self.slots.get(index), call, encode).and_then(|()| {
+            let sent = self.transmit(index, now);
+            sent.map_err(|error| (error, marshal::give_back(self.slots.get(index))))
         });
-        if let Err((why, call)) = prepared {
-            self.sender.getter.unget();
+        if let Err((why, call)) = encoded {
             self.slots.put_if_free(index);
             self.counters.failed_marshal_count += 1;
             return Err(Refused { why: Refusal::Invalid(why), call });
         }
-        (request.first_sent_ns, request.sent_ns, self.last_call) = (now.0, now.0, now);
-        self.credits.take();
-        self.sender.prepared();
+        self.slots.get(index).first_sent_ns = now.0;
+        self.last_call = now;
         Ok(())
     }
 
@@ -74,26 +67,40 @@ impl<P: Provider> Connection<P> {
     pub(crate) fn resend(&mut self, now: Timestamp, up: &mut impl Upcalls) {
         while self.state == State::Established
             && self.credits.available()
-            && self.sender.getter.has_room(self.windows.wrs_per_call())
+            && self.ring_has_room()
             && let Some(index) = self.slots.next_resend()
         {
-            let Some(ctx) = self.sender.getter.get(self.windows.wrs_per_call()) else { return };
-            ctx.request = index;
-            let (limits, credits) = (self.limits, self.config.max_requests);
-            let window = self.windows.of(index);
-            let frame = Frame { limits, credits, window, counters: &mut self.counters };
-            let request = self.slots.get(index);
-            // The server may take less inline than the one before it did.
-            if let Err(error) = frame.frame(request, ctx) {
-                self.sender.getter.unget();
-                self.release_request(index, &error, up);
-                continue;
+            match self.transmit(index, now) {
+                Ok(()) => self.counters.retransmissions += 1,
+                // The server may take less inline than the one before it did.
+                Err(error) => self.release_request(index, &error, up),
             }
-            request.sent_ns = now.0;
-            self.counters.retransmissions += 1;
-            self.credits.take();
-            self.sender.prepared();
         }
+    }
+
+    /// Puts an encoded request into the next chain; the ring has room and there is a credit. A
+    /// request that cannot be framed leaves everything as it was.
+    fn transmit(&mut self, index: u32, now: Timestamp) -> Result<(), Error> {
+        let (limits, credits) = (self.limits, self.config.max_requests);
+        let window = self.windows.of(index);
+        let frame = Frame { limits, credits, window, counters: &mut self.counters };
+        let request = self.slots.get(index);
+        let Some(ctx) = self.sender.getter.get(self.windows.wrs_per_call()) else {
+            unreachable!("whoever transmits has asked for room");
+        };
+        ctx.request = index;
+        if let Err(error) = frame.frame(request, ctx) {
+            self.sender.getter.unget();
+            return Err(error);
+        }
+        request.sent_ns = now.0;
+        self.credits.take();
+        self.sender.prepared();
+        Ok(())
+    }
+
+    fn ring_has_room(&self) -> bool {
+        self.sender.getter.has_room(self.windows.wrs_per_call())
     }
 
     fn park(&mut self, call: Call) -> Refused {
@@ -103,9 +110,7 @@ impl<P: Provider> Connection<P> {
 
     /// Whether a caller that was told to wait may try again.
     pub(crate) fn take_wake(&mut self) -> bool {
-        let room = self.credits.available()
-            && self.sender.getter.has_room(self.windows.wrs_per_call())
-            && self.slots.has_free();
+        let room = self.credits.available() && self.ring_has_room() && self.slots.has_free();
         let wake = self.parked && room && self.state == State::Established;
         self.parked &= !wake;
         wake
@@ -118,8 +123,7 @@ impl<P: Provider> Connection<P> {
         };
         let id = self.id.work_id();
         if let Err(error) = self.sender.ring_doorbell(link, id, &mut self.counters) {
-            let remote = self.config.remote;
-            self.fail(Error::Lost { remote, why: Loss::Post(error.errno) }, now);
+            self.lose(Loss::Post(error.errno), now);
         }
     }
 
@@ -130,8 +134,7 @@ impl<P: Provider> Connection<P> {
         };
         let posted = self.receives.post(link, self.id.work_id(), &mut self.counters);
         if let Err(error) = posted {
-            let remote = self.config.remote;
-            self.fail(Error::Lost { remote, why: Loss::Post(error.errno) }, now);
+            self.lose(Loss::Post(error.errno), now);
         }
     }
 
@@ -161,8 +164,7 @@ impl<P: Provider> Connection<P> {
             }
         }
         if completion.status != WcStatus::Success {
-            let why = Loss::Completion(completion.status);
-            self.fail(Error::Lost { remote: self.config.remote, why }, now);
+            self.lose(Loss::Completion(completion.status), now);
         }
     }
 
