@@ -4,8 +4,34 @@
 use crate::xdr::{Decode, DecodeError, Encode, Full, Reader, Writer};
 
 /// Writes both codecs of a struct whose XDR form is its fields in order. `borrowed` is for structs
-/// with one lifetime, that of the bytes read.
+/// with one lifetime, that of the bytes read. A struct whose form always has the same number of
+/// bytes may say so: `codec!(20 bytes: Name { .. })`.
 macro_rules! codec {
+    ($size:literal bytes: $name:ident { $($field:ident),* $(,)? }) => {
+        impl crate::xdr::Encode for $name {
+            #[inline]
+            fn encode(
+                &self,
+                w: &mut crate::xdr::Writer<'_>,
+            ) -> Result<(), crate::xdr::Full> {
+                w.sized::<$size>(|w| {
+                    $(crate::xdr::Encode::encode(&self.$field, w)?;)*
+                    Ok(())
+                })
+            }
+        }
+
+        impl<'r> crate::xdr::Decode<'r> for $name {
+            #[inline]
+            fn decode(
+                r: &mut crate::xdr::Reader<'r>,
+            ) -> Result<Self, crate::xdr::DecodeError> {
+                r.sized::<$size, _>(|r| {
+                    Ok(Self { $($field: crate::xdr::Decode::decode(r)?),* })
+                })
+            }
+        }
+    };
     (borrowed $name:ident { $($field:ident),* $(,)? }) => {
         crate::codec::codec!(@impl [$name<'_>] [$name<'r>] $name { $($field),* });
     };
@@ -14,6 +40,7 @@ macro_rules! codec {
     };
     (@impl [$written:ty] [$($read:tt)*] $name:ident { $($field:ident),* }) => {
         impl crate::xdr::Encode for $written {
+            #[inline]
             fn encode(
                 &self,
                 w: &mut crate::xdr::Writer<'_>,
@@ -27,6 +54,7 @@ macro_rules! codec {
     };
     (@decode $name:ident [$name2:ident] { $($field:ident),* }) => {
         impl<'r> crate::xdr::Decode<'r> for $name2 {
+            #[inline]
             fn decode(
                 r: &mut crate::xdr::Reader<'r>,
             ) -> Result<Self, crate::xdr::DecodeError> {
@@ -36,6 +64,7 @@ macro_rules! codec {
     };
     (@decode $name:ident [$name2:ident <$life:lifetime>] { $($field:ident),* }) => {
         impl<$life> crate::xdr::Decode<$life> for $name2<$life> {
+            #[inline]
             fn decode(
                 r: &mut crate::xdr::Reader<$life>,
             ) -> Result<Self, crate::xdr::DecodeError> {
@@ -50,6 +79,7 @@ pub(crate) use codec;
 macro_rules! enumeration {
     ($name:ident, $what:literal, [$($variant:ident),* $(,)?]) => {
         impl crate::xdr::Encode for $name {
+            #[inline]
             fn encode(
                 &self,
                 w: &mut crate::xdr::Writer<'_>,
@@ -59,6 +89,7 @@ macro_rules! enumeration {
         }
 
         impl<'r> crate::xdr::Decode<'r> for $name {
+            #[inline]
             fn decode(
                 r: &mut crate::xdr::Reader<'r>,
             ) -> Result<Self, crate::xdr::DecodeError> {
@@ -147,6 +178,7 @@ pub(crate) use status_codes;
 
 /// Walks a linked list (RFC 4506 §4.19) of at most `max` values to its end, without recursion.
 /// Returns its bytes, the ending word included, and how many values it has.
+#[inline]
 pub(crate) fn list<'a, T: Decode<'a>>(
     r: &mut Reader<'a>,
     max: u32,
@@ -168,12 +200,14 @@ pub(crate) fn list<'a, T: Decode<'a>>(
 }
 
 impl Encode for () {
+    #[inline]
     fn encode(&self, _: &mut Writer<'_>) -> Result<(), Full> {
         Ok(())
     }
 }
 
 impl Decode<'_> for () {
+    #[inline]
     fn decode(_: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(())
     }
@@ -208,12 +242,14 @@ impl Decode<'_> for u64 {
 }
 
 impl Encode for bool {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.bool(*self)
     }
 }
 
 impl Decode<'_> for bool {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.bool()
     }
@@ -221,24 +257,28 @@ impl Decode<'_> for bool {
 
 /// The verifiers of NFS are 8 fixed bytes.
 impl Encode for [u8; 8] {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.put(self)
     }
 }
 
 impl Decode<'_> for [u8; 8] {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.u64().map(u64::to_be_bytes)
     }
 }
 
 impl<T: Encode> Encode for Option<T> {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.option(self.as_ref())
     }
 }
 
 impl<'a, T: Decode<'a>> Decode<'a> for Option<T> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         r.option()
     }

@@ -112,6 +112,7 @@ impl CallHeader<'_> {
 }
 
 impl Encode for CallHeader<'_> {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         for word in [self.xid, CALL, self.rpc_vers, self.prog, self.vers, self.procedure] {
             w.u32(word)?;
@@ -122,6 +123,7 @@ impl Encode for CallHeader<'_> {
 }
 
 impl<'a> Decode<'a> for CallHeader<'a> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let xid = r.u32()?;
         message_type(r, CALL, "call")?;
@@ -213,6 +215,7 @@ pub enum RpcError {
 }
 
 impl Encode for Reply {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.u32(self.xid)?;
         w.u32(REPLY)?;
@@ -242,6 +245,7 @@ impl Encode for Reply {
     }
 }
 
+#[inline]
 fn accepted(w: &mut Writer<'_>, stat: u32) -> Result<(), Full> {
     w.u32(MSG_ACCEPTED)?;
     w.value(&OpaqueAuth::NONE)?;
@@ -254,6 +258,7 @@ fn denied(w: &mut Writer<'_>, stat: u32) -> Result<(), Full> {
 }
 
 impl<'a> Decode<'a> for Reply {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let xid = r.u32()?;
         message_type(r, REPLY, "reply")?;
@@ -267,6 +272,7 @@ impl<'a> Decode<'a> for Reply {
     }
 }
 
+#[inline]
 fn accept_stat(r: &mut Reader<'_>) -> Result<Result<(), RpcError>, DecodeError> {
     OpaqueAuth::decode(r)?;
     Ok(Err(match r.u32()? {
@@ -288,6 +294,7 @@ fn reject_stat(r: &mut Reader<'_>) -> Result<RpcError, DecodeError> {
     })
 }
 
+#[inline]
 fn message_type(r: &mut Reader<'_>, wanted: u32, what: &'static str) -> Result<(), DecodeError> {
     let offset = r.position();
     match r.u32()? {

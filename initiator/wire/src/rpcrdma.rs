@@ -162,6 +162,7 @@ impl<'a> Header<'a> {
     ///
     /// # Errors
     /// See [`HeaderError`].
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, HeaderError> {
         if bytes.len() < HEADER_SHORTEST {
             return Err(HeaderError::Short { len: bytes.len() });
@@ -195,6 +196,7 @@ impl<'a> Header<'a> {
     }
 
     /// RFC 8166 §4.3: Read list, Write list, Reply chunk.
+    #[inline]
     fn lists(self, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let reads = ReadList::take(r)?;
         let writes = WriteList::take(r)?;
@@ -223,6 +225,7 @@ pub struct ReadList<'a> {
 impl<'a> ReadList<'a> {
     const EMPTY: Self = Self { bytes: &[], count: 0 };
 
+    #[inline]
     fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let (bytes, count) = list::<ReadSegment>(r, READ_SEGMENTS_MAX, "Read list")?;
         Ok(Self { bytes, count })
@@ -230,17 +233,20 @@ impl<'a> ReadList<'a> {
 
     /// No entries.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Entries.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.count as usize
     }
 
     /// The entries in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = ReadSegment> + use<'a> {
         let mut r = Reader::new(self.bytes);
         std::iter::from_fn(move || r.option().ok().flatten())
@@ -258,6 +264,7 @@ pub struct WriteList<'a> {
 impl<'a> WriteList<'a> {
     const EMPTY: Self = Self { bytes: &[], count: 0 };
 
+    #[inline]
     fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let (bytes, count) = list::<Chunk<'a>>(r, WRITE_CHUNKS_MAX, "Write list")?;
         Ok(Self { bytes, count })
@@ -265,17 +272,20 @@ impl<'a> WriteList<'a> {
 
     /// No chunks.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Chunks.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.count as usize
     }
 
     /// The chunks in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Chunk<'a>> + use<'a> {
         let mut r = Reader::new(self.bytes);
         std::iter::from_fn(move || r.option().ok().flatten())
@@ -291,11 +301,13 @@ pub struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     /// Segments.
     #[must_use]
+    #[inline]
     pub fn segment_count(&self) -> usize {
         self.segments.len() / SEGMENT_LEN
     }
 
     /// The segments in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Segment> + use<'a> {
         let mut r = Reader::new(self.segments);
         std::iter::from_fn(move || r.value().ok())
@@ -309,6 +321,7 @@ impl<'a> Chunk<'a> {
 }
 
 impl<'a> Decode<'a> for Chunk<'a> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let offset = r.position();
         let found = r.u32()?;
@@ -321,12 +334,14 @@ impl<'a> Decode<'a> for Chunk<'a> {
 }
 
 impl Decode<'_> for Segment {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { handle: r.u32()?, length: r.u32()?, offset: r.u64()? })
     }
 }
 
 impl Decode<'_> for ReadSegment {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { position: r.u32()?, segment: r.value()? })
     }

@@ -77,46 +77,52 @@ pub enum DecodeError {
 /// Reads XDR from a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    bytes: &'a [u8],
-    position: usize,
+    /// What is left. It shrinks from the front, so that one comparison guards each value.
+    left: &'a [u8],
+    /// Offset of the end of the input.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte.
+    #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
+        Self { left: bytes, end: bytes.len() }
     }
 
     /// Offset of the next byte.
+    #[inline]
     #[must_use]
     pub fn position(&self) -> usize {
-        self.position
+        self.end - self.left.len()
     }
 
     /// Bytes left.
+    #[inline]
     #[must_use]
     pub fn remaining(&self) -> usize {
-        self.bytes.len() - self.position
+        self.left.len()
     }
 
     /// Takes `count` raw bytes, without padding.
+    #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
-        let left = self.remaining();
-        if count > left {
-            return Err(DecodeError::Short { offset: self.position, needed: count, left });
-        }
-        let taken = &self.bytes[self.position..self.position + count];
-        self.position += count;
+        let (taken, left) = self.left.split_at_checked(count).ok_or_else(|| self.short(count))?;
+        self.left = left;
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (offset, left) = (self.position, self.remaining());
-        let short = DecodeError::Short { offset, needed: N, left };
-        let taken = *self.bytes[offset..].first_chunk().ok_or(short)?;
-        self.position += N;
-        Ok(taken)
+        let (taken, left) = self.left.split_first_chunk().ok_or_else(|| self.short(N))?;
+        self.left = left;
+        Ok(*taken)
+    }
+
+    #[cold]
+    fn short(&self, needed: usize) -> DecodeError {
+        DecodeError::Short { offset: self.position(), needed, left: self.left.len() }
     }
 
     /// unsigned int (RFC 4506 §4.2).
@@ -126,6 +132,7 @@ impl<'a> Reader<'a> {
     }
 
     /// int (RFC 4506 §4.1).
+    #[inline]
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
         self.array().map(i32::from_be_bytes)
     }
@@ -137,57 +144,72 @@ impl<'a> Reader<'a> {
     }
 
     /// bool (RFC 4506 §4.4): 0 or 1 and nothing else.
+    #[inline]
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
-        let offset = self.position;
         match self.u32()? {
             0 => Ok(false),
             1 => Ok(true),
-            found => Err(DecodeError::Value { what: "bool", offset, found }),
+            found => Err(DecodeError::Value { what: "bool", offset: self.position() - 4, found }),
         }
     }
 
     /// Variable-length opaque of at most `max` bytes (RFC 4506 §4.10). Padding must be there; its
     /// value is not looked at, as everywhere in NFS.
+    #[inline]
     pub fn opaque(&mut self, max: u32) -> Result<&'a [u8], DecodeError> {
-        let offset = self.position;
         let found = self.u32()?;
         if found > max {
+            let offset = self.position() - 4;
             return Err(DecodeError::TooLong { what: "opaque", offset, found, max });
         }
         self.opaque_fixed(found as usize)
     }
 
     /// Fixed-length opaque (RFC 4506 §4.9).
+    #[inline]
     pub fn opaque_fixed(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let (offset, left) = (self.position, self.remaining());
-        let padded = len.saturating_add(pad(len));
-        if padded > left {
-            return Err(DecodeError::Short { offset, needed: padded, left });
-        }
-        self.position += padded;
-        Ok(&self.bytes[offset..offset + len])
+        let padded = self.take(len.saturating_add(pad(len)))?;
+        Ok(&padded[..len])
     }
 
     /// string (RFC 4506 §4.11), as bytes: names in NFS are not UTF-8 by rule.
+    #[inline]
     pub fn string(&mut self, max: u32) -> Result<&'a [u8], DecodeError> {
         self.opaque(max)
     }
 
     /// A decoded value.
+    #[inline]
     pub fn value<T: Decode<'a>>(&mut self) -> Result<T, DecodeError> {
         T::decode(self)
     }
 
+    /// A value whose XDR form always has `SIZE` bytes: whether they are there is asked once, not
+    /// for each of its fields.
+    #[inline]
+    pub fn sized<const SIZE: usize, T>(
+        &mut self,
+        decode: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let end = self.position() + SIZE;
+        let (taken, left) =
+            self.left.split_first_chunk::<SIZE>().ok_or_else(|| self.short(SIZE))?;
+        self.left = left;
+        decode(&mut Reader { left: taken, end })
+    }
+
     /// Optional-data (RFC 4506 §4.19) of one value.
+    #[inline]
     pub fn option<T: Decode<'a>>(&mut self) -> Result<Option<T>, DecodeError> {
         if self.bool()? { T::decode(self).map(Some) } else { Ok(None) }
     }
 
     /// Ends reading: nothing may be left.
+    #[inline]
     pub fn finish(self) -> Result<(), DecodeError> {
         match self.remaining() {
             0 => Ok(()),
-            left => Err(DecodeError::Trailing { offset: self.position, left }),
+            left => Err(DecodeError::Trailing { offset: self.position(), left }),
         }
     }
 }
@@ -211,17 +233,20 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Starts at the first byte.
+    #[inline]
     pub fn new(bytes: &'a mut [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
     /// Bytes written.
+    #[inline]
     #[must_use]
     pub fn position(&self) -> usize {
         self.position
     }
 
     /// Bytes left.
+    #[inline]
     #[must_use]
     pub fn room(&self) -> usize {
         self.bytes.len() - self.position
@@ -231,13 +256,17 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let end = self.position + bytes.len();
-        let room = self.bytes.len();
         let Some(out) = self.bytes.get_mut(self.position..end) else {
-            return Err(Full { needed: end, room });
+            return Err(self.full(end));
         };
         out.copy_from_slice(bytes);
         self.position = end;
         Ok(())
+    }
+
+    #[cold]
+    fn full(&self, needed: usize) -> Full {
+        Full { needed, room: self.bytes.len() }
     }
 
     /// unsigned int.
@@ -247,6 +276,7 @@ impl<'a> Writer<'a> {
     }
 
     /// int.
+    #[inline]
     pub fn i32(&mut self, value: i32) -> Result<(), Full> {
         self.put(&value.to_be_bytes())
     }
@@ -258,34 +288,73 @@ impl<'a> Writer<'a> {
     }
 
     /// bool.
+    #[inline]
     pub fn bool(&mut self, value: bool) -> Result<(), Full> {
         self.u32(value.into())
     }
 
     /// Variable-length opaque, padded with zeros.
+    #[inline]
     pub fn opaque(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let too_long = Full { needed: usize::MAX, room: self.bytes.len() };
-        self.u32(u32::try_from(bytes.len()).map_err(|_| too_long)?)?;
+        let len = u32::try_from(bytes.len()).map_err(|_| self.full(usize::MAX))?;
+        self.u32(len)?;
         self.opaque_fixed(bytes)
     }
 
     /// Fixed-length opaque, padded with zeros.
+    #[inline]
     pub fn opaque_fixed(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.put(bytes)?;
         self.put(&[0; 3][..pad(bytes.len())])
     }
 
+    /// Variable-length opaque: the first `len` bytes of a store whose other bytes are zero, which
+    /// makes them the pad. Where there is room the whole store is copied, a fixed amount, and what
+    /// is behind the pad written over later.
+    ///
+    /// # Panics
+    /// If `len` is greater than `N`, or `N` no multiple of 4.
+    #[inline]
+    pub fn opaque_of<const N: usize>(&mut self, store: &[u8; N], len: usize) -> Result<(), Full> {
+        assert!(len <= N && N.is_multiple_of(4), "the length is that of a part of the store");
+        self.u32(len as u32)?;
+        let Some(out) = self.bytes[self.position..].first_chunk_mut::<N>() else {
+            return self.opaque_fixed(&store[..len]);
+        };
+        *out = *store;
+        self.position += len + pad(len);
+        Ok(())
+    }
+
     /// string.
+    #[inline]
     pub fn string(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.opaque(bytes)
     }
 
     /// An encoded value.
+    #[inline]
     pub fn value<T: Encode>(&mut self, value: &T) -> Result<(), Full> {
         value.encode(self)
     }
 
+    /// A value whose XDR form always has `SIZE` bytes: whether there is room is asked once, not
+    /// for each of its fields.
+    #[inline]
+    pub fn sized<const SIZE: usize>(
+        &mut self,
+        encode: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
+    ) -> Result<(), Full> {
+        let Some(out) = self.bytes[self.position..].first_chunk_mut::<SIZE>() else {
+            return Err(self.full(self.position + SIZE));
+        };
+        encode(&mut Writer::new(out))?;
+        self.position += SIZE;
+        Ok(())
+    }
+
     /// Optional-data of one value.
+    #[inline]
     pub fn option<T: Encode>(&mut self, value: Option<&T>) -> Result<(), Full> {
         self.bool(value.is_some())?;
         value.map_or(Ok(()), |value| value.encode(self))

@@ -36,6 +36,7 @@ pub struct DirOpArgs<'a> {
 }
 
 impl Encode for DirOpArgs<'_> {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.value(&self.dir)?;
         w.string(self.name)
@@ -43,6 +44,7 @@ impl Encode for DirOpArgs<'_> {
 }
 
 impl<'a> Decode<'a> for DirOpArgs<'a> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(Self { dir: r.value()?, name: r.string(NAME_MAX)? })
     }
@@ -132,12 +134,14 @@ impl WriteArgs {
     ///
     /// # Errors
     /// Fewer or more bytes are there.
+    #[inline]
     pub fn take_inline_data<'a>(&self, r: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
         take_last_opaque(self.data_len, r)
     }
 }
 
 impl Encode for WriteArgs {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.value(&self.file)?;
         w.u64(self.offset)?;
@@ -148,6 +152,7 @@ impl Encode for WriteArgs {
 }
 
 impl Decode<'_> for WriteArgs {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (file, offset, count) = (r.value()?, r.u64()?, r.u32()?);
         let stable = r.value()?;
@@ -156,6 +161,7 @@ impl Decode<'_> for WriteArgs {
 }
 
 /// The length word of file data, which the word before must agree with.
+#[inline]
 pub(super) fn length_equal_to(count: u32, r: &mut Reader<'_>) -> Result<u32, DecodeError> {
     let offset = r.position();
     match r.u32()? {
@@ -168,6 +174,7 @@ pub(super) fn length_equal_to(count: u32, r: &mut Reader<'_>) -> Result<u32, Dec
 }
 
 /// Body of an opaque that ends its message.
+#[inline]
 pub(super) fn take_last_opaque<'a>(len: u32, r: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     let data = r.opaque_fixed(len as usize)?;
     r.finish()?;
@@ -186,6 +193,7 @@ pub enum CreateHow {
 }
 
 impl Encode for CreateHow {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         match self {
             Self::Unchecked(attributes) => {
@@ -205,6 +213,7 @@ impl Encode for CreateHow {
 }
 
 impl Decode<'_> for CreateHow {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let offset = r.position();
         match r.u32()? {
@@ -228,6 +237,7 @@ pub struct CreateArgs<'a> {
 }
 
 impl Encode for CreateArgs<'_> {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.value(&DirOpArgs { dir: self.dir, name: self.name })?;
         w.value(&self.how)
@@ -235,6 +245,7 @@ impl Encode for CreateArgs<'_> {
 }
 
 impl<'a> Decode<'a> for CreateArgs<'a> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let DirOpArgs { dir, name } = r.value()?;
         Ok(Self { dir, name, how: r.value()? })
@@ -253,6 +264,7 @@ pub struct MkdirArgs<'a> {
 }
 
 impl Encode for MkdirArgs<'_> {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.value(&DirOpArgs { dir: self.dir, name: self.name })?;
         w.value(&self.attributes)
@@ -260,6 +272,7 @@ impl Encode for MkdirArgs<'_> {
 }
 
 impl<'a> Decode<'a> for MkdirArgs<'a> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let DirOpArgs { dir, name } = r.value()?;
         Ok(Self { dir, name, attributes: r.value()? })

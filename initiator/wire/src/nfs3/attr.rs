@@ -33,7 +33,7 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
-codec!(Time { seconds, nanoseconds });
+codec!(8 bytes: Time { seconds, nanoseconds });
 
 /// Device numbers of a special file (RFC 1813 §2.6, `specdata3`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -44,7 +44,7 @@ pub struct DeviceNumber {
     pub minor: u32,
 }
 
-codec!(DeviceNumber { major, minor });
+codec!(8 bytes: DeviceNumber { major, minor });
 
 /// Attributes of a file (RFC 1813 §2.6, `fattr3`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Fattr {
     pub ctime: Time,
 }
 
-codec!(Fattr {
+codec!(84 bytes: Fattr {
     file_type,
     mode,
     nlink,
@@ -107,7 +107,7 @@ pub struct WccAttr {
     pub ctime: Time,
 }
 
-codec!(WccAttr { size, mtime, ctime });
+codec!(24 bytes: WccAttr { size, mtime, ctime });
 
 /// Weak cache consistency: attributes around an operation (RFC 1813 §2.6, `wcc_data`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -21,6 +21,7 @@ impl FileHandle {
         (handle.len() <= HANDLE_MAX as usize).then(|| Self::from_checked(handle))
     }
 
+    #[inline]
     fn from_checked(handle: &[u8]) -> Self {
         let mut bytes = [0; HANDLE_MAX as usize];
         bytes[..handle.len()].copy_from_slice(handle);
@@ -43,12 +44,14 @@ impl fmt::Debug for FileHandle {
 }
 
 impl Encode for FileHandle {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
-        w.opaque(self.as_bytes())
+        w.opaque_of(&self.bytes, self.len.into())
     }
 }
 
 impl Decode<'_> for FileHandle {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.opaque(HANDLE_MAX).map(Self::from_checked)
     }

@@ -81,12 +81,14 @@ impl ReadOk {
     ///
     /// # Errors
     /// Fewer or more bytes are there.
+    #[inline]
     pub fn take_inline_data<'a>(&self, r: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
         take_last_opaque(self.data_len, r)
     }
 }
 
 impl Encode for ReadOk {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.value(&self.attributes)?;
         w.u32(self.count)?;
@@ -96,6 +98,7 @@ impl Encode for ReadOk {
 }
 
 impl Decode<'_> for ReadOk {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (attributes, count, eof) = (r.value()?, r.u32()?, r.bool()?);
         Ok(Self { attributes, count, eof, data_len: length_equal_to(count, r)? })

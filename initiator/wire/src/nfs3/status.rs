@@ -49,6 +49,7 @@ pub struct Failed<A> {
 }
 
 impl<T: Encode, A: Encode> Encode for Result<T, Failed<A>> {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         match self {
             Ok(ok) => {
@@ -65,6 +66,7 @@ impl<T: Encode, A: Encode> Encode for Result<T, Failed<A>> {
 }
 
 impl<'a, T: Decode<'a>, A: Decode<'a>> Decode<'a> for Result<T, Failed<A>> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(match r.u32()? {
             0 => Ok(r.value()?),

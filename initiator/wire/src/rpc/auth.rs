@@ -97,6 +97,7 @@ pub struct AuthSys {
 }
 
 impl Encode for AuthSys {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         let machine = self.machine.as_bytes();
         let gids = &self.gids[..self.gids.len().min(GIDS_MAX)];
@@ -138,6 +139,7 @@ impl<'a> OpaqueAuth<'a> {
 }
 
 impl Encode for OpaqueAuth<'_> {
+    #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         w.u32(self.flavor)?;
         w.opaque(self.body)
@@ -145,6 +147,7 @@ impl Encode for OpaqueAuth<'_> {
 }
 
 impl<'a> Decode<'a> for OpaqueAuth<'a> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(Self { flavor: r.u32()?, body: r.opaque(BODY_MAX)? })
     }
@@ -166,6 +169,7 @@ pub struct AuthSysView<'a> {
 }
 
 impl<'a> Decode<'a> for AuthSysView<'a> {
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(Self {
             stamp: r.u32()?,
@@ -193,6 +197,7 @@ impl Gids {
 }
 
 impl Decode<'_> for Gids {
+    #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let offset = r.position();
         let (found, max) = (r.u32()?, GIDS_MAX as u32);

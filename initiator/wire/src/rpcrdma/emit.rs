@@ -36,6 +36,7 @@ impl Emit<'_> {
     /// Bytes that [`Emit::emit`] writes.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "a header is never empty")]
+    #[inline]
     pub fn len(&self) -> usize {
         let chunk = |segments: &[Segment]| 4 + segments.len() * SEGMENT_LEN;
         HEADER_MIN
@@ -96,6 +97,7 @@ pub fn emit_error(xid: u32, credits: u32, body: ErrorBody, out: &mut [u8]) -> Re
     Ok(w.position())
 }
 
+#[inline]
 fn fixed(xid: u32, credits: u32, kind: u32, out: &mut [u8]) -> Result<Writer<'_>, Full> {
     let mut w = Writer::new(out);
     for word in [xid, VERSION, credits, kind] {
@@ -104,12 +106,14 @@ fn fixed(xid: u32, credits: u32, kind: u32, out: &mut [u8]) -> Result<Writer<'_>
     Ok(w)
 }
 
+#[inline]
 fn put_chunk(w: &mut Writer<'_>, segments: &[Segment]) -> Result<(), Full> {
     let count = u32::try_from(segments.len());
     w.u32(count.map_err(|_| Full { needed: usize::MAX, room: w.room() })?)?;
     segments.iter().try_for_each(|&segment| put_segment(w, segment))
 }
 
+#[inline]
 fn put_segment(w: &mut Writer<'_>, segment: Segment) -> Result<(), Full> {
     w.u32(segment.handle)?;
     w.u32(segment.length)?;

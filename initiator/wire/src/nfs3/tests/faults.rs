@@ -105,7 +105,9 @@ fn reduced_read_data_leaves_nothing_behind_the_length() {
 #[test]
 fn file_types_are_1_to_7() {
     for found in [0, 8, u32::MAX] {
-        let refused = Reader::new(&words(&[0, found])).value::<GetattrRes>();
+        let mut whole = [0; 22];
+        whole[1] = found;
+        let refused = Reader::new(&words(&whole)).value::<GetattrRes>();
         let expected = DecodeError::Value { what: "file type", offset: 4, found };
         assert_eq!(refused, Err(expected));
     }
