@@ -336,7 +336,9 @@ impl<'a> Decode<'a> for Chunk<'a> {
 impl Decode<'_> for Segment {
     #[inline]
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { handle: r.u32()?, length: r.u32()?, offset: r.u64()? })
+        r.sized::<SEGMENT_LEN, _>(|r| {
+            Ok(Self { handle: r.u32()?, length: r.u32()?, offset: r.u64()? })
+        })
     }
 }
 

@@ -6,6 +6,9 @@ use super::{
 };
 use crate::xdr::{Full, Writer};
 
+/// Bytes in front of the lists.
+const FIXED: usize = 16;
+
 /// Message kinds that carry an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmitKind {
@@ -100,9 +103,9 @@ pub fn emit_error(xid: u32, credits: u32, body: ErrorBody, out: &mut [u8]) -> Re
 #[inline]
 fn fixed(xid: u32, credits: u32, kind: u32, out: &mut [u8]) -> Result<Writer<'_>, Full> {
     let mut w = Writer::new(out);
-    for word in [xid, VERSION, credits, kind] {
-        w.u32(word)?;
-    }
+    w.sized::<FIXED>(|w| {
+        [xid, VERSION, credits, kind].into_iter().try_for_each(|word| w.u32(word))
+    })?;
     Ok(w)
 }
 
@@ -115,7 +118,9 @@ fn put_chunk(w: &mut Writer<'_>, segments: &[Segment]) -> Result<(), Full> {
 
 #[inline]
 fn put_segment(w: &mut Writer<'_>, segment: Segment) -> Result<(), Full> {
-    w.u32(segment.handle)?;
-    w.u32(segment.length)?;
-    w.u64(segment.offset)
+    w.sized::<SEGMENT_LEN>(|w| {
+        w.u32(segment.handle)?;
+        w.u32(segment.length)?;
+        w.u64(segment.offset)
+    })
 }
