@@ -17,6 +17,8 @@ pub const INLINE_MIN: u32 = 1024;
 pub const INLINE_MAX: u32 = 256 * 1024;
 /// Most Sends between two signals, as in the Linux client.
 pub const SEND_BATCH_DEFAULT_MAX: u32 = 7;
+/// Connections of one mount, as nfs(5) has it.
+pub const CONNECTIONS_MAX: u32 = 16;
 /// Sends of the reverse direction that the ring keeps room for.
 pub const BACKCHANNEL_SLOTS: u32 = 2;
 
@@ -64,8 +66,8 @@ pub struct TransportConfig {
     pub reconnect_max_ns: u64,
     /// A connection without calls for so long is closed until the next one; 0 keeps it.
     pub idle_timeout_ns: u64,
-    /// Where XIDs start, and the jitter of pauses; `None` is random for each connection, as it has
-    /// to be on one host, unless a run is to be repeated exactly.
+    /// Which XIDs, and the jitter of pauses. `None`: XIDs that no other connection of this host
+    /// has, and jitter at random. `Some` is for runs that are to be repeated exactly.
     pub xid_seed: Option<u32>,
     /// Payload buffers.
     pub buffers: BufferConfig,

@@ -9,7 +9,6 @@
 //! nothing sent again, while the old queue pair may read it. What is then unanswered is sent again
 //! on the next connection, or fails with its buffers.
 
-use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use wire::rpcrdma::private_data::PrivateData;
 use crate::config::{BufferConfig, Registration, TransportConfig};
 use crate::credits::Credits;
 use crate::error::{Error, Loss};
+use crate::lots::{self, Lots};
 use crate::memory::{Loan, RegisteredPool};
 use crate::receives::Receives;
 use crate::recovery::{Backoff, Recovery, expired};
@@ -35,6 +35,7 @@ use crate::state::State;
 use crate::stats::Counters;
 use crate::windows::Windows;
 use crate::work_id::Kind;
+use crate::xid::Xids;
 use crate::{ConnectionId, Event, Upcalls};
 
 /// Room for the largest transport header this client builds: the fixed part and one chunk. The
@@ -92,11 +93,9 @@ impl<P: Provider> Connection<P> {
     ) -> Result<Self, Error> {
         config.validate()?;
         let link = provider.resolve(config.remote, config.local)?;
-        // Servers keep one duplicate-request cache for all connections of a client's address: two
-        // that began alike would be answered from each other's entries.
-        let random = || RandomState::new().hash_one(id) as u32;
-        let seed = config.xid_seed.unwrap_or_else(random);
         let (requests, receives) = (config.requests(), config.recv_wr_max());
+        let xids = Xids::new(Lots::new(config.xid_seed, 0), requests)?;
+        let seed = config.xid_seed.unwrap_or_else(lots::random);
         let buffers = BufferConfig {
             buffer_len: config.inline_send.max(config.inline_receive) + HEADER_ROOM as u32,
             count: requests + receives,
@@ -106,7 +105,7 @@ impl<P: Provider> Connection<P> {
         let messages = RegisteredPool::new(&buffers)?;
         let payloads = RegisteredPool::new(&config.buffers)?;
         let mut take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
-        let slots = Slots::new(requests, seed, &mut take);
+        let slots = Slots::new(requests, xids, &mut take);
         let receives = (0..receives).map(|_| take()).collect();
         let (pause_min, pause_max) = (config.reconnect_min_ns, config.reconnect_max_ns);
         Ok(Self {
@@ -263,6 +262,7 @@ impl<P: Provider> Connection<P> {
 
     /// Time passes: set-up, replies, silence, drain and pause each have a limit.
     pub(crate) fn on_time(&mut self, provider: &P, now: Timestamp, up: &mut impl Upcalls) {
+        self.slots.on_time(now.0);
         let waited = now.0.saturating_sub(self.since.0);
         match self.state {
             State::Resolving | State::Connecting if waited > self.config.connect_timeout_ns => {

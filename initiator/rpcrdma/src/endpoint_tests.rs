@@ -23,7 +23,7 @@ fn first_xids(config: &TransportConfig, count: usize) -> BTreeSet<u32> {
     let connections = endpoint.places.iter_mut().filter_map(|place| place.connection.as_mut());
     connections
         .map(|connection| {
-            let slot = connection.slots.take().unwrap();
+            let slot = connection.slots.take(0).unwrap();
             connection.slots.get(slot).xid
         })
         .collect()
@@ -46,4 +46,22 @@ fn more_connections_than_the_endpoint_was_made_for_are_refused() {
     }
     let refused = endpoint.connect(config(), Timestamp(0)).unwrap_err();
     assert!(refused.to_string().contains("connections = 3"), "{refused}");
+}
+
+#[test]
+fn a_parked_caller_was_woken_while_calls_waited_to_be_sent_again() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    endpoint.connect(config(), Timestamp(0)).unwrap();
+    let connection = endpoint.places[0].connection.as_mut().unwrap();
+    connection.state = State::Established;
+    connection.parked = true;
+    let slot = connection.slots.take(0).unwrap();
+    connection.slots.get(slot).pending = true;
+    // SAFETY: nothing was ever posted.
+    unsafe { connection.slots.queue_resends() };
+    assert!(!connection.take_wake(), "it would be sent away once more");
+    assert!(connection.parked, "and is not forgotten");
+    connection.slots.next_resend();
+    assert!(connection.take_wake());
 }

@@ -112,6 +112,21 @@ pub enum Error {
         /// The negotiated threshold.
         limit: usize,
     },
+    /// Every XID of this host is some connection's already.
+    #[error(
+        "no XIDs left: all {lots} lots of them are claimed on this host (see `ss -xa | grep \
+         nfs-rdma-xids`); close connections, or lower nconnect"
+    )]
+    NoXids {
+        /// How many lots there are.
+        lots: u32,
+    },
+    /// XIDs could not be claimed.
+    #[error("cannot claim XIDs by an abstract unix socket: {why}")]
+    XidClaim {
+        /// From the operating system.
+        why: String,
+    },
     /// A setting is out of its range.
     #[error("{name} = {value}: allowed is {allowed}")]
     Setting {

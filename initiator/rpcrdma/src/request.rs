@@ -24,10 +24,8 @@ pub(crate) struct Matched {
 /// One slot.
 #[derive(Debug, Default)]
 pub(crate) struct Request {
-    /// The XID of the present life.
+    /// The XID of the present call.
     pub(crate) xid: u32,
-    /// Lives so far; the generation part of the XID.
-    pub(crate) life: u32,
     /// The caller's.
     pub(crate) token: u64,
     /// Header and inline body.

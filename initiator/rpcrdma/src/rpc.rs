@@ -45,7 +45,7 @@ impl<P: Provider> Connection<P> {
             self.counters.empty_sendctx_q += 1;
             return Err(self.park(call));
         }
-        let Some(index) = self.slots.take() else {
+        let Some(index) = self.slots.take(now.0) else {
             self.counters.slot_waits += 1;
             return Err(self.park(call));
         };
@@ -111,6 +111,8 @@ impl<P: Provider> Connection<P> {
     /// Whether a caller that was told to wait may try again.
     pub(crate) fn take_wake(&mut self) -> bool {
         let room = self.credits.available() && self.ring_has_room() && self.slots.has_free();
+        // Calls to be sent again go first: who is woken before them is sent away once more.
+        let room = room && !self.slots.has_resend();
         let wake = self.parked && room && self.state == State::Established;
         self.parked &= !wake;
         wake

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::memory::Loan;
 use crate::request::Request;
 use crate::sendctx::Sendctx;
-use crate::xid::XidSpace;
+use crate::xid::Xids;
 
 /// Time of sending of a call that waits to be sent again.
 const UNSENT: u64 = u64::MAX;
@@ -15,7 +15,7 @@ const UNSENT: u64 = u64::MAX;
 pub(crate) struct Slots {
     slots: Box<[Request]>,
     free: Vec<u32>,
-    xids: XidSpace,
+    xids: Xids,
     /// Requests that became complete during a walk of the ring.
     finished: VecDeque<u32>,
     /// Requests whose Reply is here while their key is still valid.
@@ -28,12 +28,12 @@ pub(crate) struct Slots {
 
 impl Slots {
     /// `count` slots with their header buffers.
-    pub(crate) fn new(count: u32, xid_seed: u32, mut take: impl FnMut() -> Loan) -> Self {
+    pub(crate) fn new(count: u32, xids: Xids, mut take: impl FnMut() -> Loan) -> Self {
         let slot = |_| Request { send: take(), ..Request::default() };
         Self {
             slots: (0..count).map(slot).collect(),
             free: (0..count).rev().collect(),
-            xids: XidSpace::new(count, xid_seed),
+            xids,
             finished: VecDeque::with_capacity(count as usize),
             to_invalidate: VecDeque::with_capacity(count as usize),
             resend: VecDeque::with_capacity(count as usize),
@@ -49,15 +49,25 @@ impl Slots {
         &mut self.slots[index as usize]
     }
 
-    /// A free slot in a new life, with its XID.
-    pub(crate) fn take(&mut self) -> Option<u32> {
+    /// A free slot for a new call, with its XID.
+    pub(crate) fn take(&mut self, now_ns: u64) -> Option<u32> {
         let index = self.free.pop()?;
+        let slots = &self.slots;
+        let waiting = |index: u32| {
+            let request = &slots[index as usize];
+            request.pending.then_some(request.xid)
+        };
+        let xid = self.xids.take(index, now_ns, waiting);
         let request = &mut self.slots[index as usize];
         self.calls += 1;
         request.order = self.calls;
-        request.life = request.life.wrapping_add(1);
-        request.xid = self.xids.xid(index, request.life);
+        request.xid = xid;
         Some(index)
+    }
+
+    /// Sees to it that the XIDs do not run out.
+    pub(crate) fn on_time(&mut self, now_ns: u64) {
+        self.xids.on_time(now_ns);
     }
 
     /// Puts a slot back, if nothing of it is in use.

@@ -1,55 +1,130 @@
-//! XIDs: which request slot a Reply belongs to, and which life of that slot.
+//! XIDs: which number a call gets, and which request slot a Reply is for.
 //!
-//! The low bits are the slot, so matching needs no table; the rest counts the slot's lives, so a
-//! late or duplicate Reply of an earlier life matches nothing. The start is random: servers key
-//! their duplicate-request caches on XID and client address, and all connections and processes of
-//! one host share that space (protocol facts, "Connections and recovery").
+//! A connection numbers its calls one after the other through a [`Lot`] that is its own, so that no
+//! other connection of this host, of this process or another, makes a call with the same XID. The
+//! low bits of a number are a place in a table that says which slot has it; a number whose place is
+//! still taken by a call that waits is passed over. A late or duplicate Reply finds a slot with
+//! another XID.
+//!
+//! A lot that is used up rests until servers have forgotten its calls ([`REST_NS`]), and the
+//! connection goes on in another, which was claimed when half of the first was used. Without one to
+//! be had it goes through its own once more.
 
-/// Maps slots to XIDs and back.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct XidSpace {
-    slot_bits: u32,
-    start: u32,
+use std::collections::VecDeque;
+
+use crate::Error;
+use crate::lots::{LOT_BITS, Lot, Lots, random};
+
+/// How long servers may remember a call: knfsd's duplicate-request cache keeps 120 s.
+const REST_NS: u64 = 120_000_000_000;
+/// Most lots that rest; beyond it the first goes back early. At 4 million calls each it takes two
+/// million calls a second to come here.
+const RESTING_MAX: usize = 64;
+/// How long it takes to ask again when every lot of the host was taken.
+const ASK_AGAIN_NS: u64 = 10_000_000_000;
+/// XIDs of a lot.
+const LOT_LEN: u32 = 1 << LOT_BITS;
+
+/// The XIDs of one connection, through all its queue pairs.
+#[derive(Debug)]
+pub(crate) struct Xids {
+    lots: Lots,
+    lot: Lot,
+    /// The next number, and how many there are before the lot is used up.
+    next: u32,
+    left: u32,
+    /// For when it is.
+    spare: Option<Lot>,
+    /// Used up, and since when.
+    resting: VecDeque<(Lot, u64)>,
+    /// Not before: no lot was to be had the last time.
+    ask_at_ns: u64,
+    /// By the low bits of a number, the slot that had it last.
+    slots: Box<[u32]>,
 }
 
-impl XidSpace {
-    /// For `slots` request slots; `seed` should be random per connection.
-    pub(crate) fn new(slots: u32, seed: u32) -> Self {
-        let slot_bits = 32 - slots.saturating_sub(1).leading_zeros();
-        Self { slot_bits, start: seed << slot_bits.min(31) }
+impl Xids {
+    /// For `slots` request slots. The start within the lot is random, unless the lots are seeded.
+    pub(crate) fn new(mut lots: Lots, slots: u32) -> Result<Self, Error> {
+        let lot = lots.claim()?;
+        let start = if matches!(lots, Lots::Host { .. }) { random() } else { 0 };
+        // Twice as many places as calls can wait: there is always a free one.
+        let places = (slots as usize * 2).next_power_of_two();
+        Ok(Self {
+            lots,
+            lot,
+            next: start,
+            left: LOT_LEN,
+            spare: None,
+            resting: VecDeque::with_capacity(RESTING_MAX),
+            ask_at_ns: 0,
+            slots: vec![0; places].into(),
+        })
     }
 
-    /// The XID of the slot's `life`-th use.
-    pub(crate) fn xid(self, slot: u32, life: u32) -> u32 {
-        self.start.wrapping_add(life.wrapping_shl(self.slot_bits)) | slot
-    }
-
-    /// The slot that an XID names; it may be out of range or of another life.
-    pub(crate) fn slot(self, xid: u32) -> u32 {
-        xid & ((1 << self.slot_bits) - 1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::XidSpace;
-
-    #[test]
-    fn slot_survives_the_round_trip_and_lives_differ() {
-        for slots in [1, 2, 3, 64, 71, 1024] {
-            let space = XidSpace::new(slots, 0xdead_beef);
-            for slot in 0..slots {
-                let (first, second) = (space.xid(slot, 0), space.xid(slot, 1));
-                assert_eq!(space.slot(first), slot);
-                assert_eq!(space.slot(second), slot);
-                assert_ne!(first, second);
+    /// The XID of the next call, which is made in `slot`. `waiting` is the XID that a slot's call
+    /// waits under, if it has one that waits.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        slot: u32,
+        now_ns: u64,
+        waiting: impl Fn(u32) -> Option<u32>,
+    ) -> u32 {
+        loop {
+            if self.left == 0 {
+                self.turn_over(now_ns);
+            }
+            let xid = self.lot.base() | self.next & (LOT_LEN - 1);
+            self.next = self.next.wrapping_add(1);
+            self.left -= 1;
+            let place = self.place(xid);
+            let taken = waiting(self.slots[place]).is_some_and(|xid| self.place(xid) == place);
+            if !taken {
+                self.slots[place] = slot;
+                return xid;
             }
         }
     }
 
-    #[test]
-    fn lives_wrap_without_touching_the_slot() {
-        let space = XidSpace::new(64, u32::MAX);
-        assert_eq!(space.slot(space.xid(63, u32::MAX)), 63);
+    /// The slot that a Reply with this XID can only be for; its call may be another by now.
+    #[inline]
+    pub(crate) fn slot(&self, xid: u32) -> u32 {
+        self.slots[self.place(xid)]
+    }
+
+    fn place(&self, xid: u32) -> usize {
+        xid as usize & (self.slots.len() - 1)
+    }
+
+    #[cold]
+    fn turn_over(&mut self, now_ns: u64) {
+        self.left = LOT_LEN;
+        let Some(spare) = self.spare.take() else { return };
+        let used = std::mem::replace(&mut self.lot, spare);
+        if self.resting.len() == RESTING_MAX {
+            self.resting.pop_front();
+        }
+        self.resting.push_back((used, now_ns));
+    }
+
+    /// Now and then: claims the next lot in time, and gives back those that have rested.
+    pub(crate) fn on_time(&mut self, now_ns: u64) {
+        let rested = |since: u64| now_ns.saturating_sub(since) >= REST_NS;
+        while self.resting.pop_front_if(|(_, since)| rested(*since)).is_some() {}
+        if self.left > LOT_LEN / 2 || self.spare.is_some() || now_ns < self.ask_at_ns {
+            return;
+        }
+        match self.lots.claim() {
+            Ok(lot) => self.spare = Some(lot),
+            Err(error) => {
+                self.ask_at_ns = now_ns + ASK_AGAIN_NS;
+                tracing::warn!(%error, "XIDs may come again sooner than servers forget them");
+            }
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "xid_tests.rs"]
+mod tests;
