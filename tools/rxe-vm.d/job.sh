@@ -4,7 +4,9 @@
 #   script       the job itself
 #   stdout, stderr, console   written by QEMU
 #   ready, status, failure, dmesg   written by the guest
+#   pid          QEMU's process
 #   started, go  two machines: the server's command has run; the client may start
+#   control/     two machines: what the client asks of the host, see two.sh
 # shellcheck shell=bash
 
 server_addr=10.90.0.1
@@ -30,7 +32,7 @@ write_config() { # ROLE INTERACTIVE
     printf '%s=%q\n' role "$1" interactive "$2" cwd "$PWD" out "$out" \
         setup "$parts/guest/setup" kernel_release "$kernel_release" \
         modules "$kernel_dir/lib/modules/$kernel_release" hugepages "$hugepages" \
-        inline "$inline" server_addr "$server_addr" client_addr "$client_addr"
+        inline "$inline" disk "$disk" server_addr "$server_addr" client_addr "$client_addr"
 }
 
 make_job() { # DIRECTORY ROLE INTERACTIVE COMMAND...

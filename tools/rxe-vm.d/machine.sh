@@ -3,7 +3,7 @@
 # parent-death signal for SIGKILL, timeout(1) for a guest that never finishes.
 # shellcheck shell=bash
 
-machines=()
+declare -A machines=() # process ids of those that run
 
 prepare() {
     "$tools/deps" vm || exit 125
@@ -20,7 +20,7 @@ prepare() {
 
 end_machines() {
     local pid
-    for pid in "${machines[@]}"; do
+    for pid in "${!machines[@]}"; do
         kill "$pid" 2>/dev/null || true
     done
     wait
@@ -29,7 +29,7 @@ end_machines() {
 
 machine_args() { # DIRECTORY
     qemu=(qemu-system-x86_64 "${accel_args[@]}" -smp "$cpus" -m "$memory"
-        -nodefaults -no-user-config -display none -no-reboot
+        -nodefaults -no-user-config -display none -no-reboot -pidfile "$1/pid"
         -kernel "$kernel_dir/vmlinuz" -initrd "$initramfs"
         -append "console=ttyS0 panic=-1 quiet $accel_append"
         -fsdev "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"
@@ -52,7 +52,7 @@ start_machine() { # DIRECTORY [QEMU ARGUMENT...]; sets machine
         setpriv --pdeathsig KILL "${qemu[@]}" -serial "file:$dir/console" "$@" \
         </dev/null >"$dir/qemu" 2>&1 &
     machine=$!
-    machines+=("$machine")
+    machines[$machine]=1
 }
 
 # Regular files and tail, not pipes: a slow reader never stalls the guest, and
@@ -86,6 +86,7 @@ finish_machine() { # MACHINE DIRECTORY
     local ended=0
     result=125 crashed=0
     wait "$1" || ended=$?
+    unset "machines[$1]"
     if [[ -f $2/dmesg ]]; then
         cp "$2/dmesg" "$out/guest-dmesg.log"
         say "the guest's kernel complained: see $out/guest-dmesg.log"
@@ -126,7 +127,6 @@ boot_until_up() { # FUNCTION that boots once and sets result and crashed
 }
 
 run_one() { boot_until_up boot_one; }
-run_two() { boot_until_up boot_two; }
 
 boot_one() { # DIRECTORY
     make_job "$1" one 0 "${command[@]}"
@@ -148,50 +148,4 @@ run_shell() {
         -mon chardev=terminal || status=$?
     [[ ! -f $dir/status ]] || status=$(<"$dir/status")
     exit "$status"
-}
-
-boot_two() { # DIRECTORY
-    local server=$1/server client=$1/client server_machine client_machine
-    make_job "$server" server 0 bash -c "$(server_job)"
-    make_job "$client" client 0 bash -c "$client_command"
-    two_link "$1" server client 01
-    start_machine "$server" "${link[@]}"
-    server_machine=$machine
-    two_link "$1" client server 02
-    start_machine "$client" "${link[@]}"
-    client_machine=$machine
-    follow_all "$client_machine" "$client" cat
-    follow_all "$server_machine" "$server" sed -u 's/^/server: /' >&2
-    if server_started "$server_machine" "$server"; then
-        : >"$client/go"
-        finish_machine "$client_machine" "$client"
-        kill "$server_machine" 2>/dev/null || say "the server had ended before the client"
-    else
-        finish_machine "$server_machine" "$server"
-        ((crashed)) || say "the server ended, with status $result, before the client could start"
-        result=125
-        kill "$client_machine" 2>/dev/null || true
-    fi
-    wait
-}
-
-# The server's command comes first and to its end, so that the client finds what
-# it left in the background.
-server_job() {
-    printf '{\n%s\n} || exit\n: >/run/rxe-vm/started\nexec sleep infinity' "${server_command:-:}"
-}
-
-server_started() { # MACHINE DIRECTORY
-    while kill -0 "$1" 2>/dev/null; do
-        [[ ! -e $2/started ]] || return 0
-        sleep 0.2
-    done
-    return 1
-}
-
-two_link() { # DIRECTORY MINE OTHER LAST-OCTET; sets link
-    local local_end=local.type=unix,local.path=$1/$2.sock
-    local remote_end=remote.type=unix,remote.path=$1/$3.sock
-    link=(-netdev "dgram,id=net,$local_end,$remote_end"
-        -device "virtio-net-pci,netdev=net,mac=52:54:00:90:00:$4,host_mtu=4500")
 }

@@ -30,11 +30,13 @@ Options:
   --server COMMAND       two: run by bash on the server once knfsd is up; what is to
                          stay it must leave in the background
   --client COMMAND       two: run by bash on the client, after the server's ended
+  --disk MIB             two: /export is ext4 on a disk that outlives the server's machine
   --here                 run: no machine; this host has an RDMA device itself. With
                          --rdma-addr, --knfsd-addr, --export, --export-dir
 
 The command finds in its environment: INITIATOR_RDMA_ADDR, INITIATOR_KNFSD_ADDR,
-INITIATOR_EXPORT, INITIATOR_EXPORT_DIR, INITIATOR_OUT and others: docs/harness.md.
+INITIATOR_EXPORT, INITIATOR_EXPORT_DIR, INITIATOR_OUT and others; on the client of two
+machines INITIATOR_CONTROL, through which it kills and boots the server: docs/harness.md.
 TEXT
 }
 
@@ -57,7 +59,7 @@ one_of() { # OPTION VALUE CHOICE...
 }
 
 set_defaults() {
-    kernel_series=6.12 accel=auto memory=3072 cpus=2 hugepages=256 inline=0
+    kernel_series=6.12 accel=auto memory=3072 cpus=2 hugepages=256 inline=0 disk=0
     time_limit=600 out=$cache/out verbose=0 here=0
     server_command='' client_command=''
     rdma_addr='' knfsd_addr='' export_path='' export_dir=''
@@ -96,6 +98,7 @@ parse_value() { # OPTION VALUE
         --cpus) positive "$@"; cpus=$2 ;;
         --hugepages) [[ $2 == 0 ]] || positive "$@"; hugepages=$2 ;;
         --inline) positive "$@"; inline=$2 ;;
+        --disk) positive "$@"; disk=$2 ;;
         --timeout) positive "$@"; time_limit=$2 ;;
         --out) out=$2 ;;
         --env) pass_env+=("$2") ;;
@@ -117,5 +120,6 @@ check_options() {
     esac
     ((hugepages * 2 + 1024 <= memory)) ||
         bad_usage "$hugepages hugepages leave too little of $memory MiB: at least 1024 MiB beside them"
+    ((!disk)) || [[ $action == two ]] || bad_usage "--disk goes with two only"
     ((!here)) || [[ $action == run ]] || bad_usage "--here goes with run only"
 }

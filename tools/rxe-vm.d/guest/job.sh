@@ -7,7 +7,7 @@ job_environment() {
     export INITIATOR_EXPORT_SMALL=/export-small INITIATOR_EXPORT_DENIED=/export-denied
     export INITIATOR_OUT=$out INITIATOR_VM=$role
     if [[ $role == client ]]; then
-        export INITIATOR_RDMA_ADDR=$client_addr
+        export INITIATOR_RDMA_ADDR=$client_addr INITIATOR_CONTROL=$job/control
     else
         export INITIATOR_EXPORT_DIR=/export
     fi

@@ -18,24 +18,33 @@ knfsd_up() {
     mkdir -p /run/rpcbind /run/sendsigs.omit.d
     rpcbind -w || fail "rpcbind does not start"
     rpc.nfsd --no-nfs-version 4 8 || fail "rpc.nfsd does not start"
-    echo "rdma 20049" >/proc/fs/nfsd/portlist || fail "knfsd does not listen on RDMA"
     rpc.mountd --port 20048 || fail "rpc.mountd does not start"
     rpcinfo -t "$server_addr" 100005 3 >/dev/null || fail "MOUNT does not answer over TCP"
+    # After mountd, without which knfsd calls every file handle stale: clients of a
+    # server that boots again are waiting already.
+    echo "rdma 20049" >/proc/fs/nfsd/portlist || fail "knfsd does not listen on RDMA"
 }
 
 exports_up() {
-    local all='no_root_squash,insecure,async,no_subtree_check'
+    local all='no_root_squash,insecure,no_subtree_check' main=async
     mkdir -p /export /export-ro /export-small /export-denied /var/lib/nfs/v4recovery
-    mount -t tmpfs -o size=45%,mode=777 export /export
+    if ((disk)); then
+        modprobe -a virtio_blk ext4 || fail "the guest's kernel has no virtio_blk or no ext4"
+        mount -t ext4 /dev/vda /export || fail "the server's disk cannot be mounted"
+        chmod 777 /export
+        main=sync
+    else
+        mount -t tmpfs -o size=45%,mode=777 export /export
+    fi
     mount -t tmpfs -o size=1m export-ro /export-ro
     mount -t tmpfs -o size=16m,mode=777 export-small /export-small
     mount -t tmpfs -o size=1m export-denied /export-denied
     echo "read only" >/export-ro/hello
     cat >/etc/exports <<TABLE
-/export        *(rw,fsid=0,$all)
-/export-ro     *(ro,fsid=1,$all)
-/export-small  *(rw,fsid=2,$all)
-/export-denied 203.0.113.1(rw,fsid=3,$all)
+/export        *(rw,fsid=0,$main,$all)
+/export-ro     *(ro,fsid=1,async,$all)
+/export-small  *(rw,fsid=2,async,$all)
+/export-denied 203.0.113.1(rw,fsid=3,async,$all)
 TABLE
     rm -rf /etc/exports.d
     : >/var/lib/nfs/etab
