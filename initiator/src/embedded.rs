@@ -115,6 +115,10 @@ fn target_config(
         // One for each call that can be open, so that no call waits for another's.
         staging_buffers: (credits as usize * connections).clamp(32, STAGING_MAX),
         misbehave: args.target_misbehave.clone().unwrap_or_default(),
+        loses_unstable: args
+            .target_misbehave
+            .as_ref()
+            .is_some_and(|orders| orders.restart_every.is_some()),
         // "required" is about the client's buffers: the target takes what is left.
         hugepages: match settings.hugepages() {
             hugepages::Policy::Off => hugepages::Policy::Off,

@@ -65,6 +65,8 @@ pub struct Config {
     /// The wall clock when the target's own clock starts: stamps files in memory, makes handles
     /// and the write verifier differ from those of another run.
     pub epoch_unix_ns: u64,
+    /// Lose in a restart what was written UNSTABLE and not committed; in memory only.
+    pub loses_unstable: bool,
     /// What to do wrong from the start.
     pub misbehave: Misbehaviour,
 }
@@ -87,6 +89,7 @@ impl Default for Config {
             hugepages: hugepages::Policy::Preferred,
             control_interval_ns: 1_000_000,
             epoch_unix_ns: since_1970.as_nanos() as u64,
+            loses_unstable: false,
             misbehave: Misbehaviour::default(),
         }
     }
@@ -117,6 +120,9 @@ impl Config {
         within("exports", self.exports.len(), 1..=EXPORTS_MAX)?;
         if let Storage::Memory { capacity_bytes } = self.storage {
             within("capacity_bytes", capacity_bytes, 1 << 16..=1 << 40)?;
+        } else if self.loses_unstable {
+            let why = "only a target in memory can; a directory keeps what the host keeps";
+            return Err(wrong("loses_unstable", true, why.to_owned()));
         }
         for (name, bytes) in [
             ("inline_send_bytes", self.inline_send_bytes),

@@ -47,6 +47,24 @@ pub struct StatusOrder {
     pub calls: u64,
 }
 
+/// Something that happens again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Every {
+    /// After so many calls.
+    pub calls: u64,
+    /// Calls until the next time.
+    left: u64,
+}
+
+impl Every {
+    /// Counts a call; true when it is time.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let due = self.left == 0;
+        self.left = if due { self.calls } else { self.left - 1 };
+        due
+    }
+}
+
 macro_rules! orders {
     ($($(#[$doc:meta])* $field:ident = $name:literal),* $(,)?) => {
         /// What to do wrong. A number says how many replies it happens to; the default is to
@@ -60,6 +78,9 @@ macro_rules! orders {
             pub credits: Option<u32>,
             /// Close the connection instead of taking the call after so many.
             pub disconnect_after: Option<u64>,
+            /// Restart instead of taking a call after so many, again and again: every connection
+            /// ends, and unstable data is lost if the target is one that loses it.
+            pub restart_every: Option<Every>,
             /// Change the write verifier once, as a restart would.
             pub change_verifier: bool,
             /// Answer with these statuses.
@@ -159,6 +180,13 @@ impl Misbehaviour {
                 self.credits = Some(fits);
             }
             "disconnect-after" => self.disconnect_after = Some(number(needed("100")?)?),
+            "restart-every" => {
+                let calls = number(needed("100")?)?;
+                if calls == 0 {
+                    return Err("it would never take a call".into());
+                }
+                self.restart_every = Some(Every { calls, left: calls });
+            }
             "change-verifier" if value.is_none() => self.change_verifier = true,
             "change-verifier" => return Err("takes no value".into()),
             "status" if self.statuses.len() == STATUS_ORDERS_MAX => {
@@ -175,7 +203,7 @@ impl Misbehaviour {
 }
 
 fn unknown(name: &str) -> String {
-    let others = "delay-replies credits disconnect-after change-verifier status";
+    let others = "delay-replies credits disconnect-after restart-every change-verifier status";
     format!("{name:?} is not known; there are: {} {others}", COUNTED.join(" "))
 }
 
@@ -250,6 +278,7 @@ impl fmt::Display for Misbehaviour {
         }
         items.extend(self.credits.map(|credits| format!("credits={credits}")));
         items.extend(self.disconnect_after.map(|calls| format!("disconnect-after={calls}")));
+        items.extend(self.restart_every.map(|every| format!("restart-every={}", every.calls)));
         if self.change_verifier {
             items.push("change-verifier".to_owned());
         }

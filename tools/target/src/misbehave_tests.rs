@@ -6,6 +6,7 @@ fn a_description_reads_back_as_it_was_written() {
         "",
         "drop-replies=3,credits=1",
         "wrong-xid=1,long-chunk=2,delay-replies=5000000ns,credits=0,disconnect-after=7",
+        "disconnect-after=7,restart-every=9",
         "change-verifier,status=STALE:READ:2,status=NOSPC:any:1",
     ] {
         let orders: Misbehaviour = text.parse().unwrap();
@@ -27,6 +28,7 @@ fn every_mistake_is_named() {
         ("credits=4294967296", "more than 4294967295"),
         ("delay-replies=5", "\"5\" is not a duration"),
         ("delay-replies=99999999999999s", "too long"),
+        ("restart-every=0", "it would never take a call"),
         ("change-verifier=1", "takes no value"),
         ("status=OLD", "status \"OLD\" is not one of PERM"),
         ("status=IO:PAINT", "procedure \"PAINT\" is not"),

@@ -74,6 +74,13 @@ impl<P: Provider> Target<P> {
         busy
     }
 
+    /// Crashes and starts again, all in this moment: every connection ends, what was written
+    /// UNSTABLE and not committed is lost if [`Config::loses_unstable`], and the write verifier is
+    /// another one. Files and handles stay.
+    pub fn restart(&mut self, now: Timestamp) {
+        self.server.restart(now);
+    }
+
     #[cfg(test)]
     pub(crate) fn server(&mut self) -> &mut Server<P> {
         &mut self.server
@@ -113,6 +120,9 @@ fn file_system(config: &Config) -> Result<AnyFs, StartError> {
     match &config.storage {
         Storage::Memory { capacity_bytes } => {
             let mut fs = MemFs::new(*capacity_bytes, instance);
+            if config.loses_unstable {
+                fs = fs.losing_unstable();
+            }
             for path in &config.exports {
                 fs.make_path(path).map_err(|why| storage(path, why))?;
             }

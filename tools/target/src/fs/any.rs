@@ -72,6 +72,9 @@ impl FileSystem for AnyFs {
     fn commit(&mut self, file: Handle) -> Result<(), FsError> {
         delegate!(self, fs => fs.commit(file))
     }
+    fn crash(&mut self) {
+        delegate!(self, fs => fs.crash())
+    }
     fn space(&mut self) -> Result<Space, FsError> {
         delegate!(self, fs => fs.space())
     }

@@ -6,6 +6,7 @@
 
 use super::mem_names::{COOKIE_PARENT, COOKIE_SELF, Names};
 use super::pages::{FILE_BYTES_MAX, PAGE_BYTES, PageMap, Pages};
+use super::unstable::Durable;
 use super::{
     Attr, CreateHow, DirEntry, FileSystem, FsError, Handle, Kind, ReadDone, SetAttr, SetTime,
     Space, Time, check_new_name,
@@ -23,6 +24,8 @@ pub struct MemFs {
     pages: Pages,
     now: Time,
     fsid: u64,
+    /// A crash loses what is not durable; otherwise everything always is.
+    loses_unstable: bool,
 }
 
 #[derive(Debug)]
@@ -44,7 +47,7 @@ struct Object {
 
 #[derive(Debug)]
 enum Body {
-    File { size: u64, map: PageMap, exclusive: Option<[u8; 8]> },
+    File { size: u64, map: PageMap, exclusive: Option<[u8; 8]>, durable: Option<Durable> },
     Directory(Directory),
 }
 
@@ -65,10 +68,17 @@ impl MemFs {
             pages: Pages::new(capacity_bytes),
             now: Time::default(),
             fsid: u64::from(instance),
+            loses_unstable: false,
         };
         let root = fs.new_object(0o777, Body::Directory(Directory::new(ROOT)));
         fs.slots.push(Slot { generation: instance, object: Some(root) });
         fs
+    }
+
+    /// The same, losing in a crash what was written unstable. Costs a copy of each page written.
+    #[must_use]
+    pub fn losing_unstable(self) -> Self {
+        Self { loses_unstable: true, ..self }
     }
 
     fn new_object(&self, mode: u32, body: Body) -> Object {
@@ -165,7 +175,12 @@ impl MemFs {
         let slot = &mut self.slots[id as usize];
         slot.generation = slot.generation.wrapping_add(1);
         match slot.object.take().map(|object| object.body) {
-            Some(Body::File { mut map, .. }) => map.truncate(0, &mut self.pages),
+            Some(Body::File { mut map, durable, .. }) => {
+                map.truncate(0, &mut self.pages);
+                if let Some(durable) = durable {
+                    durable.forget(&mut self.pages);
+                }
+            }
             Some(Body::Directory(_)) => {
                 if let Body::Directory(directory) = &mut self.object_mut(dir)?.body {
                     directory.subdirectories -= 1;
@@ -178,6 +193,7 @@ impl MemFs {
     }
 
     fn set_size(&mut self, file: Handle, new_size: u64) -> Result<(), FsError> {
+        self.commit(file)?;
         let index = self.slot(file)?;
         let Some(Object { body: Body::File { size, map, .. }, .. }) = &mut self.slots[index].object
         else {
@@ -307,14 +323,14 @@ impl FileSystem for MemFs {
         file: Handle,
         offset: u64,
         src: &[u8],
-        _stable: bool,
+        stable: bool,
     ) -> Result<(), FsError> {
         let index = self.slot(file)?;
         let now = self.now;
         let Some(object) = &mut self.slots[index].object else {
             return Err(FsError::Stale);
         };
-        let Body::File { size, map, .. } = &mut object.body else {
+        let Body::File { size, map, durable, .. } = &mut object.body else {
             return Err(FsError::IsDirectory);
         };
         let end = offset.checked_add(src.len() as u64).ok_or(FsError::TooLarge)?;
@@ -323,6 +339,15 @@ impl FileSystem for MemFs {
         }
         let mut done = 0;
         for piece in pieces(offset, src.len()) {
+            if self.loses_unstable
+                && !durable.get_or_insert_with(|| Durable::new(*size)).hold(
+                    piece.page,
+                    map,
+                    &mut self.pages,
+                )
+            {
+                break;
+            }
             let Some(page) = map.get_or_take(piece.page, &mut self.pages) else {
                 break;
             };
@@ -335,6 +360,9 @@ impl FileSystem for MemFs {
             // where growing the file would uncover it.
             *size = (*size).max(offset + done as u64);
             (object.mtime, object.ctime) = (now, now);
+        }
+        if stable {
+            self.commit(file)?;
         }
         if done == src.len() { Ok(()) } else { Err(FsError::NoSpace) }
     }
@@ -367,7 +395,7 @@ impl FileSystem for MemFs {
         if set.size.is_some_and(|size| size > FILE_BYTES_MAX) {
             return Err(FsError::TooLarge);
         }
-        let body = Body::File { size: 0, map: PageMap::default(), exclusive };
+        let body = Body::File { size: 0, map: PageMap::default(), exclusive, durable: None };
         let file = self.link(dir, name, self.new_object(0o644, body))?;
         self.setattr(file, &set)?;
         Ok(file)
@@ -404,9 +432,24 @@ impl FileSystem for MemFs {
     }
 
     fn commit(&mut self, file: Handle) -> Result<(), FsError> {
-        match self.object(file)?.body {
-            Body::File { .. } => Ok(()),
+        match &mut self.object_mut(file)?.body {
+            Body::File { durable, .. } => {
+                if let Some(durable) = durable.take() {
+                    durable.forget(&mut self.pages);
+                }
+                Ok(())
+            }
             Body::Directory(_) => Err(FsError::IsDirectory),
+        }
+    }
+
+    fn crash(&mut self) {
+        for object in self.slots.iter_mut().filter_map(|slot| slot.object.as_mut()) {
+            if let Body::File { size, map, durable, .. } = &mut object.body
+                && let Some(durable) = durable.take()
+            {
+                *size = durable.restore(map, &mut self.pages);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ mod dir_table;
 mod mem;
 mod mem_names;
 mod pages;
+mod unstable;
 
 pub use any::AnyFs;
 pub use dir::DirFs;
@@ -252,6 +253,8 @@ pub trait FileSystem {
     fn rmdir(&mut self, dir: Handle, name: &[u8]) -> Result<(), FsError>;
     /// COMMIT: everything written so far is on the medium when this returns.
     fn commit(&mut self, file: Handle) -> Result<(), FsError>;
+    /// The server crashes: what was written unstable and not committed since may be lost.
+    fn crash(&mut self) {}
     /// FSSTAT.
     fn space(&mut self) -> Result<Space, FsError>;
     /// READDIR and READDIRPLUS: hands entries after `cookie` (0: from the start) to `visit` until

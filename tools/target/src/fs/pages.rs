@@ -69,6 +69,14 @@ impl Pages {
         Some(page)
     }
 
+    /// Another page with the same bytes.
+    pub(super) fn copy(&mut self, page: Page) -> Option<Page> {
+        let copy = self.take()?;
+        let bytes: Box<[u8]> = self.bytes(page).into();
+        self.bytes_mut(copy).copy_from_slice(&bytes);
+        Some(copy)
+    }
+
     pub(super) fn give(&mut self, page: Page) {
         self.used -= 1;
         self.free.push(page);
@@ -137,6 +145,15 @@ impl PageMap {
         leaf[index % LEAF_PAGES] = PageSlot::new(page.0);
         self.resident += 1;
         Some(page)
+    }
+
+    /// Puts a page, or a hole, in place of another. There was a page there at some time.
+    pub(super) fn replace(&mut self, index: usize, page: Option<Page>) -> Option<Page> {
+        let leaf = self.leaves.get_mut(index / LEAF_PAGES)?.as_deref_mut()?;
+        let slot = &mut leaf[index % LEAF_PAGES];
+        let before = std::mem::replace(slot, page.and_then(|page| PageSlot::new(page.0)));
+        self.resident = self.resident + usize::from(slot.is_some()) - usize::from(before.is_some());
+        before.map(|slot| Page(slot.get()))
     }
 
     /// Gives back every page from `first` on.

@@ -314,3 +314,28 @@ fn more_files_than_may_be_open_at_once() {
         assert_eq!(read(&mut fs, *file, 0, 2), (vec![number as u8], true));
     }
 }
+
+#[test]
+fn a_crash_loses_what_was_neither_stable_nor_committed() {
+    let capacity = 1 << 20;
+    let mut fs = AnyFs::Memory(MemFs::new(capacity, 1).losing_unstable());
+    let (file, other) = (create(&mut fs, "f"), create(&mut fs, "g"));
+    fs.write(file, 0, &[1; 100_000], false).unwrap();
+    fs.commit(file).unwrap();
+    fs.write(file, 50_000, &[2; 100_000], false).unwrap();
+    fs.write(file, 60_000, &[3; 10], false).unwrap();
+    fs.write(other, 0, &[4; 10], true).unwrap();
+    assert_eq!(read(&mut fs, file, 60_005, 10).0, [3, 3, 3, 3, 3, 2, 2, 2, 2, 2]);
+    fs.crash();
+    assert_eq!(read(&mut fs, file, 0, 200_000), (vec![1; 100_000], true));
+    assert_eq!(read(&mut fs, other, 0, 20), (vec![4; 10], true));
+    fs.write(file, 0, &[5; 10], false).unwrap();
+    fs.setattr(file, &size(5)).unwrap();
+    fs.crash();
+    assert_eq!(read(&mut fs, file, 0, 20), (vec![5; 5], true), "a new size is durable at once");
+    let root = fs.root();
+    fs.write(file, 0, &[6; 10], false).unwrap();
+    fs.remove(root, b"f").unwrap();
+    fs.remove(root, b"g").unwrap();
+    assert_eq!(fs.space().unwrap().free_bytes, capacity, "what was held apart is free again");
+}

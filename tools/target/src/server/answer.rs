@@ -13,7 +13,7 @@ use super::nfs::{Answer, Nfs, Room, Unanswered};
 use super::plan::{Plan, Refusal, SEGMENTS_MAX, WRITE_CHUNKS_MAX};
 use super::plane::Plane;
 use super::send_queue::{Held, Wr};
-use crate::misbehave::Misbehaviour;
+use crate::misbehave::{Every, Misbehaviour};
 
 /// Parts of a staging buffer start on a cache line.
 const ALIGN: usize = 64;
@@ -315,9 +315,14 @@ fn carry_out(
     }
 }
 
-/// ERR_CHUNK or ERR_VERS by order, or the end of the connection.
-fn ordered_refusal(xid: u32, service: &Service) -> Option<Refusal> {
-    let refusal = service.nfs.switch.consult(|orders| {
+/// ERR_CHUNK or ERR_VERS by order, or the end of the connection, or of all.
+fn ordered_refusal(xid: u32, service: &mut Service) -> Option<Refusal> {
+    let Service { nfs, restart, .. } = service;
+    let refusal = nfs.switch.consult(|orders| {
+        if orders.restart_every.as_mut().is_some_and(Every::is_due) {
+            *restart = true;
+            return Some(Refusal::Close);
+        }
         if let Some(calls) = &mut orders.disconnect_after {
             if *calls == 0 {
                 orders.disconnect_after = None;

@@ -82,6 +82,8 @@ struct Service {
     nfs: Nfs,
     /// The grant in every reply.
     credits: u32,
+    /// It is ordered that the server restarts.
+    restart: bool,
 }
 
 /// See the module documentation.
@@ -119,7 +121,7 @@ impl<P: Provider> Server<P> {
             connections: Vec::new(),
             planes: Vec::new(),
             plane_of: Vec::new(),
-            service: Service { nfs, credits: config.credits },
+            service: Service { nfs, credits: config.credits, restart: false },
             config,
             next_control: Timestamp::default(),
             completions: [Completion::default(); COMPLETIONS_PER_TURN],
@@ -150,6 +152,9 @@ impl<P: Provider> Server<P> {
             busy |= self.control(now);
         }
         busy |= self.complete(now);
+        if std::mem::take(&mut self.service.restart) {
+            self.restart(now);
+        }
         for (index, connection) in self.connections.iter_mut().enumerate() {
             if let Some(connection) = connection {
                 let plane = &self.planes[self.plane_of[index]];
@@ -276,6 +281,12 @@ impl<P: Provider> Server<P> {
             return Err(StartError::CompletionQueueFull);
         }
         Ok((index, sizes))
+    }
+
+    /// Crashes and starts again.
+    pub(crate) fn restart(&mut self, now: Timestamp) {
+        self.service.nfs.crash();
+        self.disconnect_all(now);
     }
 
     /// Starts to close every connection.

@@ -119,6 +119,12 @@ impl Nfs {
         }
     }
 
+    /// What was not durable is lost, and the verifier says so.
+    pub(super) fn crash(&mut self) {
+        self.fs.crash();
+        self.verifier = self.verifier.wrapping_add(1);
+    }
+
     fn orders(&mut self, procedure: u32) -> Orders {
         let (orders, new_verifier) = self.switch.consult(|all| {
             let read = procedure == procedure::READ;
