@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bare;
+
 use std::time::Duration;
 
 use client::{

@@ -21,6 +21,10 @@ pub const SEND_BATCH_DEFAULT_MAX: u32 = 7;
 pub const CONNECTIONS_MAX: u32 = 16;
 /// Sends of the reverse direction that the ring keeps room for.
 pub const BACKCHANNEL_SLOTS: u32 = 2;
+/// Largest RPC call message without its payload, bytes. NFSv3's largest is a SYMLINK of 1856.
+pub const CALL_MAX: u32 = 2048;
+/// Calls that may be under way at once whose message is too long to go inline.
+pub const LONG_CALLS: u32 = 16;
 
 /// How the server gets at payload that does not travel inline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +101,9 @@ pub struct BufferConfig {
 pub struct PlantedFaults {
     /// Complete an RPC on its Reply alone, whatever its Send still reads.
     pub release_on_reply_alone: bool,
+    /// Send no more inline than this, which may be less than a server can ask for: it makes long
+    /// calls of short ones.
+    pub inline_send: Option<u32>,
 }
 
 impl TransportConfig {
@@ -167,8 +174,11 @@ impl TransportConfig {
 
     /// What we would like; the server may allow less.
     pub(crate) fn limits(&self) -> Limits {
+        let inline_send = self.inline_send;
+        #[cfg(feature = "planted-faults")]
+        let inline_send = self.planted.inline_send.unwrap_or(inline_send);
         Limits {
-            inline_send: self.inline_send as usize,
+            inline_send: inline_send as usize,
             inline_receive: self.inline_receive as usize,
             copy_max: self.copy_max as usize,
         }

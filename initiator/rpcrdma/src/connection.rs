@@ -20,11 +20,12 @@ use verbs::{
 };
 use wire::rpcrdma::private_data::PrivateData;
 
-use crate::config::{BufferConfig, Registration, TransportConfig};
+use crate::config::{CALL_MAX, Registration, TransportConfig};
 use crate::credits::Credits;
 use crate::error::{Error, Loss};
+use crate::long_call::{self, LongCalls};
 use crate::lots::{self, Lots};
-use crate::memory::{Loan, RegisteredPool};
+use crate::memory::{self, Loan, RegisteredPool};
 use crate::receives::Receives;
 use crate::recovery::{Backoff, Recovery, expired};
 use crate::request::Limits;
@@ -38,9 +39,10 @@ use crate::work_id::Kind;
 use crate::xid::Xids;
 use crate::{ConnectionId, Event, Upcalls};
 
-/// Room for the largest transport header this client builds: the fixed part and one chunk. The
-/// header is written right before the body, so that one SGE carries both.
-pub(crate) const HEADER_ROOM: usize = 64;
+/// Room for the largest transport header this client builds: the fixed part, the chunk of a long
+/// call and that of its payload. The header is written right before the body, so that one SGE
+/// carries both.
+pub(crate) const HEADER_ROOM: usize = 128;
 /// How long a drain may take before the queue pair is destroyed without it.
 const DRAIN_NS_MAX: u64 = 2_000_000_000;
 
@@ -77,6 +79,7 @@ pub(crate) struct Connection<P: Provider> {
     send_queue_drained: bool,
     /// Completion queue and how many of its entries are set aside for this connection.
     pub(crate) cq: Option<(usize, u32)>,
+    pub(crate) long_calls: LongCalls<P::Domain>,
     messages: RegisteredPool<P::Domain>,
     payloads: RegisteredPool<P::Domain>,
     /// The protection domain and the key of its device; it outlives queue pairs.
@@ -96,13 +99,14 @@ impl<P: Provider> Connection<P> {
         let (requests, receives) = (config.requests(), config.recv_wr_max());
         let xids = Xids::new(Lots::new(config.xid_seed, 0), requests)?;
         let seed = config.xid_seed.unwrap_or_else(lots::random);
-        let buffers = BufferConfig {
-            buffer_len: config.inline_send.max(config.inline_receive) + HEADER_ROOM as u32,
-            count: requests + receives,
-            ..config.buffers
-        };
-        // Two registrations: a key to payload buffers must not open the messages.
-        let messages = RegisteredPool::new(&buffers)?;
+        // Registrations of their own: a key to payload buffers must not open the messages, and one
+        // to a long call no other messages.
+        let message_max = config.inline_send.max(config.inline_receive).max(CALL_MAX);
+        let message_len = memory::aligned(message_max + HEADER_ROOM as u32);
+        let count = (requests + receives) as usize;
+        let region = memory::map(&config.buffers, message_len * count + long_call::MEMORY_LEN)?;
+        let messages = RegisteredPool::carve(region.clone(), 0, message_len, count)?;
+        let long_calls = LongCalls::new(region, message_len * count)?;
         let payloads = RegisteredPool::new(&config.buffers)?;
         let mut take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
         let slots = Slots::new(requests, xids, &mut take);
@@ -130,6 +134,7 @@ impl<P: Provider> Connection<P> {
             parked: false,
             send_queue_drained: false,
             cq: None,
+            long_calls,
             messages,
             payloads,
             domain: None,
@@ -176,6 +181,7 @@ impl<P: Provider> Connection<P> {
         {
             self.windows = Windows::new(domain, region, self.slots.len())?;
             self.counters.mrs_allocated += self.windows.len();
+            self.counters.mrs_allocated += self.long_calls.open_windows(domain)?;
             self.slots.set_window_keys(self.windows.keys());
         }
         let posted = self.receives.post(link, self.id.work_id(), &mut self.counters);
@@ -212,6 +218,7 @@ impl<P: Provider> Connection<P> {
         let access = if self.per_io { Access::BINDABLE } else { Access::REMOTE };
         self.messages.register(&domain, Access::LOCAL)?;
         self.payloads.register(&domain, access)?;
+        self.long_calls.register(&domain, access)?;
         self.domain = Some((device.key, domain));
         Ok(())
     }
@@ -242,8 +249,9 @@ impl<P: Provider> Connection<P> {
         let default = crate::config::INLINE_MIN;
         let (peer_send, peer_receive) =
             peer.map_or((default, default), |peer| (peer.send_size, peer.receive_size));
-        self.limits.inline_send = self.config.inline_send.min(peer_receive) as usize;
-        self.limits.inline_receive = self.config.inline_receive.min(peer_send) as usize;
+        let limits = self.config.limits();
+        self.limits.inline_send = limits.inline_send.min(peer_receive as usize);
+        self.limits.inline_receive = limits.inline_receive.min(peer_send as usize);
         self.counters.connect_count += 1;
         if self.was_established {
             tracing::info!(remote = %self.config.remote, "connected again");
@@ -393,7 +401,7 @@ impl<P: Provider> Connection<P> {
     /// next one, or fails, and the connection is closed.
     pub(crate) fn after_drain(&mut self, now: Timestamp, up: &mut impl Upcalls) {
         debug_assert!(self.is_drained());
-        self.counters.mrs_recycled += self.windows.len();
+        self.counters.mrs_recycled += self.windows.len() + self.long_calls.drop_windows();
         self.windows = Windows::none();
         self.link = None;
         let cause = self.cause.take().unwrap_or(Error::Closed { remote: self.config.remote });
@@ -412,6 +420,7 @@ impl<P: Provider> Connection<P> {
         }
         // SAFETY: the queue pair, and with it every key of this connection, is gone.
         unsafe { self.slots.queue_resends() };
+        self.slots.take_long_calls().for_each(|long| self.long_calls.put(Some(long)));
         self.sender = self.config.sender();
         self.credits = Credits::new(self.config.max_requests);
         self.limits = self.config.limits();
@@ -425,6 +434,7 @@ impl<P: Provider> Connection<P> {
             // The device can go only once nothing of it is held.
             self.messages.deregister();
             self.payloads.deregister();
+            self.long_calls.deregister();
             self.domain = None;
         }
         if matches!(cause, Error::Lost { why: Loss::Idle, .. }) {
@@ -461,6 +471,7 @@ impl<P: Provider> Drop for Connection<P> {
             link.disconnect();
         }
         self.windows = Windows::none();
+        self.long_calls.drop_windows();
         self.link = None;
         let Self { sender, slots, receives, .. } = self;
         // SAFETY: the queue pair was destroyed above.

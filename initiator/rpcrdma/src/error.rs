@@ -104,12 +104,12 @@ pub enum Error {
         /// The server.
         remote: SocketAddr,
     },
-    /// The call does not fit the connection.
-    #[error("call of {bytes} bytes does not fit the inline threshold of {limit} bytes")]
+    /// The call's message is too long, even for a chunk.
+    #[error("call of {bytes} bytes is longer than any of NFSv3: {limit} bytes is the most")]
     CallTooLong {
-        /// Header and body.
+        /// Of its message, without payload.
         bytes: usize,
-        /// The negotiated threshold.
+        /// The most that a connection takes.
         limit: usize,
     },
     /// Every XID of this host is some connection's already.

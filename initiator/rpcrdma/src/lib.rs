@@ -22,6 +22,7 @@ mod connection;
 mod credits;
 mod endpoint;
 mod error;
+mod long_call;
 mod lots;
 mod marshal;
 mod memory;

@@ -4,18 +4,20 @@
 //! XID and all, so that the server's duplicate-request cache knows it (its key is a checksum of
 //! that message). The transport header is written anew: keys and inline thresholds may differ.
 
-use verbs::{RegionHandle, WindowAccess, WindowHandle};
+use verbs::{ProtectionDomain, WindowAccess};
 use wire::rpcrdma::{Emit, EmitKind, ReadSegment, Segment};
 use wire::xdr::{Full, Writer};
 
 use crate::call::Call;
 use crate::connection::HEADER_ROOM;
 use crate::error::Error;
+use crate::long_call::LongCalls;
 use crate::memory::Loan;
 use crate::reply::Offered;
-use crate::request::{Limits, Request, Role, Travel, padded, segment};
-use crate::sendctx::{Bind, Sendctx};
+use crate::request::{Key, Request, Role, Travel, padded, segment};
+use crate::sendctx::Sendctx;
 use crate::stats::Counters;
+use crate::windows::Windows;
 
 /// Writes the RPC message into the request's header buffer and takes the call's payload over.
 /// On failure the call comes back untouched.
@@ -51,39 +53,30 @@ pub(crate) fn encode(
 }
 
 /// What a transmission needs to know of its connection.
-pub(crate) struct Frame<'a> {
-    /// Inline limits, as negotiated.
-    pub(crate) limits: Limits,
+pub(crate) struct Frame<'a, D: ProtectionDomain> {
+    /// How the payload travels.
+    pub(crate) travel: Travel,
     /// Credits to ask for.
     pub(crate) credits: u32,
-    /// The request's window and the region of its payload, where keys are per I/O.
-    pub(crate) window: Option<(WindowHandle, RegionHandle)>,
+    /// One for the payload of each request slot, where keys are per I/O.
+    pub(crate) windows: &'a Windows<D>,
+    /// What a request's [`Request::long`] is of.
+    pub(crate) long_calls: &'a LongCalls<D>,
     /// Where to count.
     pub(crate) counters: &'a mut Counters,
 }
 
-impl Frame<'_> {
+impl<D: ProtectionDomain> Frame<'_, D> {
     /// Puts a transport header in front of an encoded message, fills the sendctx, and lends what
-    /// the Send or the server will touch. On failure nothing is lent.
+    /// the Send or the server will touch.
     #[inline]
-    pub(crate) fn frame(self, request: &mut Request, ctx: &mut Sendctx) -> Result<(), Error> {
-        let limit = self.limits.inline_send;
-        let travel = self.limits.choose(request);
-        let mut chunk = match travel {
-            Travel::ReadChunk | Travel::WriteChunk | Travel::ReplyChunk => {
-                segment(&request.payload, request.payload_len)
-            }
-            _ => Segment::default(),
-        };
-        let bind = self.bind(request, travel, &mut chunk);
-        let start = self.header(request, travel, chunk, limit)?;
-        let inline_len = inline_body(request, travel);
+    pub(crate) fn frame(self, request: &mut Request, ctx: &mut Sendctx) {
+        let travel = self.travel;
+        let chunk = self.payload_chunk(request, ctx);
+        let message = self.message_chunk(request, ctx);
+        let start = self.header(request, chunk, message);
+        let inline_len = if message.is_some() { 0 } else { inline_body(request, travel) };
 
-        if let Some(bind) = bind {
-            request.window_key = bind.rkey;
-            request.bound = true;
-            ctx.bind = Some(bind);
-        }
         ctx.sges[0] = request.send.sge(start, HEADER_ROOM - start + inline_len);
         ctx.sge_count = 1;
         if travel == Travel::Gathered {
@@ -110,47 +103,69 @@ impl Frame<'_> {
         request.pending = true;
         request.sending = true;
         count(self.counters, travel, request.payload_len);
-        Ok(())
     }
 
-    /// With a key per I/O the chunk is reached through the request's window, under its next key.
-    fn bind(&self, request: &Request, travel: Travel, chunk: &mut Segment) -> Option<Bind> {
-        let access = match travel {
+    /// The payload as the server is to reach it. With a key per I/O that is through the request's
+    /// window, bound in front of the Send.
+    #[inline]
+    fn payload_chunk(&self, request: &mut Request, ctx: &mut Sendctx) -> Segment {
+        let access = match self.travel {
             Travel::ReadChunk => WindowAccess::READ,
             Travel::WriteChunk | Travel::ReplyChunk => WindowAccess::WRITE,
-            _ => return None,
+            _ => return Segment::default(),
         };
-        let (window, region) = self.window?;
-        chunk.handle = verbs::next_rkey(request.window_key);
-        let (rkey, addr, length) = (chunk.handle, chunk.offset, chunk.length);
-        Some(Bind { window, region, rkey, addr, length, access })
+        let chunk = segment(&request.payload, request.payload_len);
+        let (chunk, bind) = self.windows.bind(ctx.request, request.window, chunk, access);
+        if let Some(bind) = bind {
+            request.window = Key { rkey: bind.rkey, bound: true };
+            ctx.binds[0] = Some(bind);
+        }
+        chunk
+    }
+
+    /// The message as a chunk of its own, when it is too long to go inline.
+    #[inline]
+    fn message_chunk(&self, request: &mut Request, ctx: &mut Sendctx) -> Option<Segment> {
+        let Request { long, send, body_len, .. } = request;
+        let long = long.as_mut()?;
+        let body = HEADER_ROOM..HEADER_ROOM + *body_len;
+        if let (Some(to), Some(from)) = (long.message.ours(), send.ours()) {
+            to[..*body_len].copy_from_slice(&from[body]);
+        }
+        let (chunk, bind) = self.long_calls.chunk(long, *body_len as u32);
+        if let Some(bind) = bind {
+            long.key = Key { rkey: bind.rkey, bound: true };
+            ctx.binds[1] = Some(bind);
+        }
+        long.message.lend();
+        Some(chunk)
     }
 
     /// Writes the transport header so that it ends where the body begins; returns where it starts.
-    fn header(
-        &self,
-        request: &mut Request,
-        travel: Travel,
-        chunk: Segment,
-        limit: usize,
-    ) -> Result<usize, Error> {
-        let read = [ReadSegment { position: request.body_len as u32, segment: chunk }];
+    /// `message` is the chunk with the message, if that is no body but one.
+    fn header(&self, request: &mut Request, chunk: Segment, message: Option<Segment>) -> usize {
+        let travel = self.travel;
+        let reads = [
+            ReadSegment { position: 0, segment: message.unwrap_or_default() },
+            ReadSegment { position: request.body_len as u32, segment: chunk },
+        ];
+        let first = usize::from(message.is_none());
+        let last = 1 + usize::from(travel == Travel::ReadChunk);
         let segments = [chunk];
         let write: [&[_]; 1] = [&segments];
         let header = Emit {
             xid: request.xid,
             credits: self.credits,
-            kind: EmitKind::Msg,
-            reads: if travel == Travel::ReadChunk { &read } else { &[] },
+            kind: if message.is_none() { EmitKind::Msg } else { EmitKind::NoMsg },
+            reads: &reads[first..last],
             write_chunks: if travel == Travel::WriteChunk { &write } else { &[] },
             reply_chunk: (travel == Travel::ReplyChunk).then_some(&segments),
         };
-        let bytes = header.len() + request.body_len;
-        let too_long = Error::CallTooLong { bytes, limit };
         let start = HEADER_ROOM - header.len();
-        let buffer = request.send.ours().filter(|_| bytes <= limit);
-        let emitted = buffer.map(|buffer| header.emit(&mut buffer[start..HEADER_ROOM]));
-        if matches!(emitted, Some(Ok(_))) { Ok(start) } else { Err(too_long) }
+        let emitted =
+            request.send.ours().map(|buffer| header.emit(&mut buffer[start..HEADER_ROOM]));
+        debug_assert!(matches!(emitted, Some(Ok(_))), "there is room for any header");
+        start
     }
 }
 

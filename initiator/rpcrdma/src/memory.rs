@@ -91,28 +91,44 @@ pub(crate) struct RegisteredPool<D: ProtectionDomain> {
     registration: Option<D::Region>,
     pub(crate) pool: Pool,
     pub(crate) region: Rc<Region>,
+    /// Where in the region the pool begins.
+    offset: usize,
+}
+
+/// Maps memory as the configuration has it, whatever it says of buffers.
+pub(crate) fn map(config: &BufferConfig, len: usize) -> Result<Rc<Region>, Error> {
+    let &BufferConfig { policy, page_size, numa_node, .. } = config;
+    Ok(Rc::new(Region::map(&RegionSpec { len, policy, page_size, numa_node, lock: true })?))
+}
+
+/// The length of a buffer that is to hold `len` bytes: each starts on a cache line.
+pub(crate) fn aligned(len: u32) -> usize {
+    (len as usize).next_multiple_of(64)
 }
 
 impl<D: ProtectionDomain> RegisteredPool<D> {
-    /// Maps memory and carves it into buffers, which have no keys yet.
+    /// Maps memory for `count` buffers of `buffer_len` bytes.
     pub(crate) fn new(config: &BufferConfig) -> Result<Self, Error> {
-        let buffer_len = (config.buffer_len as usize).next_multiple_of(64);
-        let count = config.count as usize;
-        let region = Rc::new(Region::map(&RegionSpec {
-            len: buffer_len * count,
-            policy: config.policy,
-            page_size: config.page_size,
-            numa_node: config.numa_node,
-            lock: true,
-        })?);
-        let pool = Pool::new(region.clone(), 0, buffer_len, count, Keys::default())?;
-        Ok(Self { registration: None, pool, region })
+        let (len, count) = (aligned(config.buffer_len), config.count as usize);
+        Self::carve(map(config, len * count)?, 0, len, count)
+    }
+
+    /// Carves a part of a region into buffers, which have no keys yet.
+    pub(crate) fn carve(
+        region: Rc<Region>,
+        offset: usize,
+        buffer_len: usize,
+        count: usize,
+    ) -> Result<Self, Error> {
+        let pool = Pool::new(region.clone(), offset, buffer_len, count, Keys::default())?;
+        Ok(Self { registration: None, pool, region, offset })
     }
 
     /// Registers the memory with a domain; every buffer carries the new keys from here on.
     pub(crate) fn register(&mut self, domain: &D, access: Access) -> Result<(), Error> {
-        let (addr, len) = (self.region.addr(), self.region.len());
-        // SAFETY: the region stays mapped while `self.region` and every buffer hold it, and the
+        let len = self.pool.capacity() * self.pool.buffer_len();
+        let addr = self.region.addr().wrapping_add(self.offset);
+        // SAFETY: the pool lies within the region, which stays mapped while `self.region` and every buffer hold it, and the
         // registration is dropped before them (field order). References into it are made only by
         // `Buffer`, which exists only while nothing posted or advertised names its bytes.
         let registered = unsafe { domain.register(addr, len, access) };

@@ -7,6 +7,7 @@
 use wire::rpcrdma::{HEADER_MIN, Segment};
 
 use crate::Error;
+use crate::long_call::LongCall;
 use crate::memory::Loan;
 use crate::reply::{Arrival, Offered};
 
@@ -56,10 +57,27 @@ pub(crate) struct Request {
     pub(crate) sending: bool,
     /// The Send reads the caller's payload.
     pub(crate) gathered: bool,
-    /// Key of the slot's window: of its last bind, or before its first.
-    pub(crate) window_key: u32,
-    /// The window is bound: the server can reach the caller's payload by its key.
+    /// Of the slot's window: the server can reach the caller's payload by it while it is bound.
+    pub(crate) window: Key,
+    /// The message where the server can fetch it, when it was too long to go inline.
+    pub(crate) long: Option<LongCall>,
+}
+
+/// A key per I/O: of the last bind of its window, or before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) rkey: u32,
+    /// The window is bound.
     pub(crate) bound: bool,
+}
+
+impl Key {
+    /// It is this key that has ended; says whether it is.
+    fn end(&mut self, rkey: u32) -> bool {
+        let is_this = self.bound && self.rkey == rkey;
+        self.bound &= !is_this;
+        is_this
+    }
 }
 
 impl Request {
@@ -68,15 +86,27 @@ impl Request {
         self.pending && self.reply.is_none() && self.xid == xid
     }
 
-    /// Both conditions: the Reply is here, with the call's key invalidated, and no Send reads the
+    /// Both conditions: the Reply is here, with the call's keys invalidated, and no Send reads the
     /// caller's payload any more.
     pub(crate) fn is_complete(&self) -> bool {
-        self.pending && self.reply.is_some() && !self.bound && !(self.gathered && self.sending)
+        let waits = self.reply.is_none() || self.any_key() || (self.gathered && self.sending);
+        self.pending && !waits
     }
 
-    /// Whether a remote invalidation of this key is that of the call.
-    pub(crate) fn ends_by(&self, rkey: u32) -> bool {
-        self.bound && self.window_key == rkey
+    /// Keys that the server holds.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = u32> + use<> {
+        let long = self.long.as_ref().map(|long| long.key);
+        [Some(self.window), long].into_iter().flatten().filter(|key| key.bound).map(|key| key.rkey)
+    }
+
+    /// Whether the server holds any.
+    pub(crate) fn any_key(&self) -> bool {
+        self.window.bound || self.long.as_ref().is_some_and(|long| long.key.bound)
+    }
+
+    /// A key has been invalidated; says whether it was one of this call's.
+    pub(crate) fn end_key(&mut self, rkey: u32) -> bool {
+        self.window.end(rkey) || self.long.as_mut().is_some_and(|long| long.key.end(rkey))
     }
 
     /// Nothing of the slot is in use: neither the RPC nor the Send owns its header buffer.
@@ -101,11 +131,16 @@ impl Request {
     /// The server is done with the chunks of this call.
     ///
     /// # Safety
-    /// The key of the call's window is invalidated; or there is none, and the Reply has matched
+    /// The keys of the call's windows are invalidated; or there are none, and the Reply has matched
     /// this call, which ends the server's use of its chunks (RFC 8166 §3.4); or the connection is
     /// gone. Gathered payload is left to the Send.
     pub(crate) unsafe fn chunks_released(&mut self) {
-        self.bound = false;
+        self.window.bound = false;
+        if let Some(long) = &mut self.long {
+            long.key.bound = false;
+            // SAFETY: only the peer reads it, by a key which the caller says is over.
+            unsafe { long.message.reclaim() };
+        }
         if !self.gathered {
             // SAFETY: payload that no Send gathers is reached by the peer's key alone, which the
             // caller says is over.
@@ -166,6 +201,8 @@ impl Limits {
         let reply = HEADER_MIN + request.reply_max as usize;
         match request.role {
             Role::None => Travel::Nothing,
+            // A chunk of nothing is none: then the head alone is too long.
+            Role::Send if call + data > self.inline_send && len == 0 => Travel::Nothing,
             Role::Send if call + data > self.inline_send => Travel::ReadChunk,
             Role::Send if len <= self.copy_max => Travel::Copied,
             Role::Send => Travel::Gathered,
@@ -174,6 +211,24 @@ impl Limits {
             Role::Reply if reply + len <= self.inline_receive => Travel::Nothing,
             Role::Reply => Travel::ReplyChunk,
         }
+    }
+
+    /// Whether what is left of the call, with the header that it takes, is still too long to go
+    /// inline: then the message becomes a chunk as well.
+    pub(crate) fn is_long(&self, request: &Request, travel: Travel) -> bool {
+        travel.header_len() + request.body_len > self.inline_send
+    }
+}
+
+impl Travel {
+    /// Bytes of the transport header with this chunk and no other.
+    fn header_len(self) -> usize {
+        let chunk = match self {
+            Self::Nothing | Self::Copied | Self::Gathered => 0,
+            Self::ReadChunk | Self::WriteChunk => 24,
+            Self::ReplyChunk => 20,
+        };
+        HEADER_MIN + chunk
     }
 }
 

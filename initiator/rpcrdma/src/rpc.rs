@@ -49,14 +49,17 @@ impl<P: Provider> Connection<P> {
             self.counters.slot_waits += 1;
             return Err(self.park(call));
         };
-        let encoded = marshal::encode(self.slots.get(index), call, encode).and_then(|()| {
+        let encoded = marshal::encode(self.slots.get(index), call, encode);
+        let encoded = encoded.map_err(|(error, call)| (Refusal::Invalid(error), call));
+        let sent = encoded.and_then(|()| {
             let sent = self.transmit(index, now);
-            sent.map_err(|error| (error, marshal::give_back(self.slots.get(index))))
+            sent.map_err(|why| (why, marshal::give_back(self.slots.get(index))))
         });
-        if let Err((why, call)) = encoded {
+        if let Err((why, call)) = sent {
             self.slots.put_if_free(index);
-            self.counters.failed_marshal_count += 1;
-            return Err(Refused { why: Refusal::Invalid(why), call });
+            self.parked |= why == Refusal::Busy;
+            self.counters.failed_marshal_count += u64::from(why != Refusal::Busy);
+            return Err(Refused { why, call });
         }
         self.slots.get(index).first_sent_ns = now.0;
         self.last_call = now;
@@ -73,26 +76,31 @@ impl<P: Provider> Connection<P> {
             match self.transmit(index, now) {
                 Ok(()) => self.counters.retransmissions += 1,
                 // The server may take less inline than the one before it did.
-                Err(error) => self.release_request(index, &error, up),
+                Err(Refusal::Invalid(error)) => self.release_request(index, &error, up),
+                Err(_) => return self.slots.resend_later(index),
             }
         }
     }
 
-    /// Puts an encoded request into the next chain; the ring has room and there is a credit. A
-    /// request that cannot be framed leaves everything as it was.
-    fn transmit(&mut self, index: u32, now: Timestamp) -> Result<(), Error> {
-        let (limits, credits) = (self.limits, self.config.max_requests);
-        let window = self.windows.of(index);
-        let frame = Frame { limits, credits, window, counters: &mut self.counters };
+    /// Puts an encoded request into the next chain; there is a credit. A request that cannot be
+    /// sent now, or ever, leaves everything as it was.
+    fn transmit(&mut self, index: u32, now: Timestamp) -> Result<(), Refusal> {
         let request = self.slots.get(index);
-        let Some(ctx) = self.sender.getter.get(self.windows.wrs_per_call()) else {
-            unreachable!("whoever transmits has asked for room");
+        let travel = self.limits.choose(request);
+        let long = self.limits.is_long(request, travel);
+        let wrs = self.windows.wrs_per_call(1 + u32::from(long));
+        let Some(ctx) = self.sender.getter.get(wrs) else {
+            self.counters.empty_sendctx_q += 1;
+            return Err(Refusal::Busy);
         };
         ctx.request = index;
-        if let Err(error) = frame.frame(request, ctx) {
+        if long && let Err(why) = self.long_calls.lend_to(request, &mut self.counters) {
             self.sender.getter.unget();
-            return Err(error);
+            return Err(why);
         }
+        let Self { windows, long_calls, counters, .. } = self;
+        let credits = self.config.max_requests;
+        Frame { travel, credits, windows, long_calls, counters }.frame(request, ctx);
         request.sent_ns = now.0;
         self.credits.take();
         self.sender.prepared();
@@ -100,7 +108,7 @@ impl<P: Provider> Connection<P> {
     }
 
     fn ring_has_room(&self) -> bool {
-        self.sender.getter.has_room(self.windows.wrs_per_call())
+        self.sender.getter.has_room(self.windows.wrs_per_call(1))
     }
 
     fn park(&mut self, call: Call) -> Refused {
@@ -110,7 +118,10 @@ impl<P: Provider> Connection<P> {
 
     /// Whether a caller that was told to wait may try again.
     pub(crate) fn take_wake(&mut self) -> bool {
-        let room = self.credits.available() && self.ring_has_room() && self.slots.has_free();
+        let room = self.credits.available()
+            && self.ring_has_room()
+            && self.slots.has_free()
+            && self.long_calls.any_free();
         // Calls to be sent again go first: who is woken before them is sent away once more.
         let room = room && !self.slots.has_resend();
         let wake = self.parked && room && self.state == State::Established;
@@ -209,7 +220,7 @@ impl<P: Provider> Connection<P> {
         let awaiting = self.slots.awaiting(xid).filter(|_| !backward);
         self.counters.bad_xids += u64::from(awaiting.is_none() && !backward && header.is_ok());
         if let Some(rkey) = invalidated
-            && !awaiting.is_some_and(|index| self.slots.get(index).ends_by(rkey))
+            && !awaiting.is_some_and(|index| self.slots.get(index).end_key(rkey))
         {
             // Whose key that was cannot be told any more: nothing bound is as we think it is.
             self.receives.release(receive);
@@ -225,9 +236,9 @@ impl<P: Provider> Connection<P> {
         self.counters.recvs += 1;
         self.backoff.reset();
         request.reply = Some(Matched { receive, len, outcome });
-        if request.bound && invalidated.is_none() {
-            self.counters.local_inv_needed += 1;
-            return self.slots.invalidate(index);
+        if request.any_key() {
+            self.counters.local_inv_needed += self.slots.invalidate(index);
+            return;
         }
         // SAFETY: the Reply has matched this call, and the server has invalidated its key with it,
         // if the call had one.
@@ -262,6 +273,7 @@ impl<P: Provider> Connection<P> {
         };
         request.pending = false;
         let (token, buffer) = (request.token, request.payload.take());
+        self.long_calls.put(request.long.take());
         let message = self.receives.message(receive, len);
         let result = outcome.map(|arrival| match arrival {
             Arrival::Inline { header_len, written } => {
@@ -291,6 +303,7 @@ impl<P: Provider> Connection<P> {
         request.pending = false;
         request.reply = None;
         let (token, buffer) = (request.token, request.payload.take());
+        self.long_calls.put(request.long.take());
         up.complete(self.id, Completed { token, result: Err(cause.clone()), buffer });
         self.slots.put_if_free(index);
     }

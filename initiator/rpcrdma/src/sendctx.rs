@@ -33,6 +33,9 @@ use verbs::{RegionHandle, Sge, WindowAccess, WindowHandle};
 /// SGEs in one Send: header and inline body together, gathered payload, its XDR pad.
 pub const SGES_MAX: usize = 3;
 
+/// Chunks that one call offers: its payload, and its message when that is too long to go inline.
+pub const CHUNKS_MAX: usize = 2;
+
 /// What one Send names, from get to put.
 #[derive(Debug, Default)]
 pub struct Sendctx {
@@ -43,8 +46,8 @@ pub struct Sendctx {
     pub sge_count: u8,
     /// Whether payload of the caller's is among them.
     pub gathered: bool,
-    /// The window that is bound right before the Send, for the chunk that it offers.
-    pub bind: Option<Bind>,
+    /// The windows that are bound right before the Send, for the chunks that it offers.
+    pub binds: [Option<Bind>; CHUNKS_MAX],
     /// No Send, but the invalidation of this key; it goes through the ring like one.
     pub invalidate: Option<u32>,
     /// The request that this Send carries.
@@ -64,7 +67,7 @@ impl Sendctx {
     fn clear(&mut self) {
         self.sge_count = 0;
         self.gathered = false;
-        self.bind = None;
+        self.binds = [None; CHUNKS_MAX];
         self.invalidate = None;
     }
 }

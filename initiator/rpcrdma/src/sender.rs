@@ -76,21 +76,23 @@ impl Sender {
     }
 }
 
-/// The work requests of one place in the ring: a window is bound right before its Send.
+/// The work requests of one place in the ring: windows are bound right before their Send.
 #[inline]
 fn work_requests(ctx: &Sendctx, wr_id: u64, signaled: bool) -> impl Iterator<Item = SendWr<'_>> {
-    let bind = ctx.bind.map(|bind| Op::BindWindow {
-        window: bind.window,
-        region: bind.region,
-        new_rkey: bind.rkey,
-        addr: bind.addr,
-        length: bind.length,
-        access: bind.access,
+    let binds = ctx.binds.iter().flatten().map(move |bind| {
+        let op = Op::BindWindow {
+            window: bind.window,
+            region: bind.region,
+            new_rkey: bind.rkey,
+            addr: bind.addr,
+            length: bind.length,
+            access: bind.access,
+        };
+        SendWr { wr_id, sges: &[], op, signaled: false, fence: false }
     });
-    let bind = bind.map(|op| SendWr { wr_id, sges: &[], op, signaled: false, fence: false });
     let op = ctx.invalidate.map_or(Op::Send, |rkey| Op::LocalInvalidate { rkey });
     let main = SendWr { wr_id, sges: ctx.sges(), op, signaled, fence: false };
-    [bind, Some(main)].into_iter().flatten()
+    binds.chain([main])
 }
 
 /// Decides which Sends of a chain are signaled.

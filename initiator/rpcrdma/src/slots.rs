@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
+use crate::long_call::LongCall;
 use crate::memory::Loan;
-use crate::request::Request;
-use crate::sendctx::Sendctx;
+use crate::request::{Key, Request};
+use crate::sendctx::{CHUNKS_MAX, Sendctx};
 use crate::xid::Xids;
 
 /// Time of sending of a call that waits to be sent again.
@@ -18,8 +19,8 @@ pub(crate) struct Slots {
     xids: Xids,
     /// Requests that became complete during a walk of the ring.
     finished: VecDeque<u32>,
-    /// Requests whose Reply is here while their key is still valid.
-    to_invalidate: VecDeque<u32>,
+    /// Requests whose Reply is here while this key of theirs is still valid.
+    to_invalidate: VecDeque<(u32, u32)>,
     /// Unanswered calls of lost connections, to be sent again, oldest first.
     resend: VecDeque<u32>,
     /// Calls so far.
@@ -35,7 +36,7 @@ impl Slots {
             free: (0..count).rev().collect(),
             xids,
             finished: VecDeque::with_capacity(count as usize),
-            to_invalidate: VecDeque::with_capacity(count as usize),
+            to_invalidate: VecDeque::with_capacity(CHUNKS_MAX * count as usize),
             resend: VecDeque::with_capacity(count as usize),
             calls: 0,
         }
@@ -96,7 +97,7 @@ impl Slots {
         unsafe {
             match ctx.invalidate {
                 None => self.send_completed(ctx.request),
-                Some(_) => self.key_invalidated(ctx.request),
+                Some(rkey) => self.key_invalidated(ctx.request, rkey),
             }
         }
     }
@@ -116,11 +117,23 @@ impl Slots {
         }
     }
 
-    /// The walk has passed the invalidation of this request's key.
+    /// The walk has passed the invalidation of a key of this request's.
+    ///
+    /// # Safety
+    /// The key opens nothing any more.
+    unsafe fn key_invalidated(&mut self, index: u32, rkey: u32) {
+        let request = &mut self.slots[index as usize];
+        if request.end_key(rkey) && !request.any_key() {
+            // SAFETY: the last key that the server had for this call has ended.
+            unsafe { self.keys_released(index) };
+        }
+    }
+
+    /// No key of this request's is left.
     ///
     /// # Safety
     /// As [`Request::chunks_released`].
-    unsafe fn key_invalidated(&mut self, index: u32) {
+    unsafe fn keys_released(&mut self, index: u32) {
         let request = &mut self.slots[index as usize];
         // SAFETY: the caller's promise.
         unsafe { request.chunks_released() };
@@ -129,15 +142,18 @@ impl Slots {
         }
     }
 
-    /// Queues the invalidation of a request's key, for when there is room for it.
-    pub(crate) fn invalidate(&mut self, index: u32) {
-        self.to_invalidate.push_back(index);
+    /// Queues the invalidation of a request's keys, for when there is room for it. Returns how
+    /// many there are.
+    pub(crate) fn invalidate(&mut self, index: u32) -> u64 {
+        let before = self.to_invalidate.len();
+        let keys = self.slots[index as usize].keys();
+        self.to_invalidate.extend(keys.map(|rkey| (index, rkey)));
+        (self.to_invalidate.len() - before) as u64
     }
 
     /// The next key to be invalidated, with its request.
     pub(crate) fn next_to_invalidate(&mut self) -> Option<(u32, u32)> {
-        let index = self.to_invalidate.pop_front()?;
-        Some((index, self.slots[index as usize].window_key))
+        self.to_invalidate.pop_front()
     }
 
     /// Whether keys wait to be invalidated.
@@ -148,7 +164,7 @@ impl Slots {
     /// The slots get new windows, whose keys are these.
     pub(crate) fn set_window_keys(&mut self, keys: impl Iterator<Item = u32>) {
         for (request, key) in self.slots.iter_mut().zip(keys) {
-            (request.window_key, request.bound) = (key, false);
+            request.window = Key { rkey: key, bound: false };
         }
     }
 
@@ -175,9 +191,9 @@ impl Slots {
     pub(crate) unsafe fn keys_ended(&mut self) {
         self.to_invalidate.clear();
         for index in 0..self.len() {
-            if self.slots[index as usize].bound {
+            if self.slots[index as usize].any_key() {
                 // SAFETY: the caller says that no key is valid any more.
-                unsafe { self.key_invalidated(index) };
+                unsafe { self.keys_released(index) };
             }
         }
     }
@@ -211,6 +227,16 @@ impl Slots {
         self.resend.len()
     }
 
+    /// The buffers of long calls that wait to be sent again: each transmission takes its own.
+    pub(crate) fn take_long_calls(&mut self) -> impl Iterator<Item = LongCall> {
+        self.slots.iter_mut().filter_map(|request| request.long.take())
+    }
+
+    /// A call that could not be sent again yet stays the next one.
+    pub(crate) fn resend_later(&mut self, index: u32) {
+        self.resend.push_front(index);
+    }
+
     /// The next call to be sent again.
     pub(crate) fn next_resend(&mut self) -> Option<u32> {
         self.resend.pop_front()
@@ -232,6 +258,7 @@ impl Slots {
             // SAFETY: the caller says that neither NIC nor peer can reach these any more.
             unsafe {
                 request.send.reclaim();
+                request.chunks_released();
                 request.payload.reclaim();
             }
         }

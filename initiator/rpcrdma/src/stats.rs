@@ -42,7 +42,7 @@ counters! {
     failed_marshal_count,
     /// Replies that did not make sense.
     bad_reply_count,
-    /// Calls sent as RDMA_NOMSG.
+    /// Calls sent as RDMA_NOMSG: too long to go inline.
     nomsg_call_count,
     /// Memory windows allocated.
     mrs_allocated,
@@ -64,6 +64,8 @@ counters! {
     recvs,
     /// Times a caller was told to wait because the server's credits were used up.
     credit_waits,
+    /// Times a caller was told to wait because every buffer for long calls was taken.
+    long_call_waits,
     /// Times a caller was told to wait because every request slot was taken.
     slot_waits,
     /// Replies that arrived before their gathered Send had completed, and waited for it.

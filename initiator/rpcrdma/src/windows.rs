@@ -4,9 +4,12 @@
 //! its Reply leaves that to us, before the caller sees the result. If that fails the connection
 //! ends (RFC 8166 §4.5.4), and its windows with it: the next one gets its own.
 
-use verbs::{MemoryWindow, ProtectionDomain, RegionHandle, WindowHandle};
+use verbs::{MemoryWindow, ProtectionDomain, RegionHandle, WindowAccess, next_rkey};
+use wire::rpcrdma::Segment;
 
 use crate::Error;
+use crate::request::Key;
+use crate::sendctx::Bind;
 
 /// The windows of one queue pair; dropped no later than it.
 pub(crate) struct Windows<D: ProtectionDomain> {
@@ -36,15 +39,28 @@ impl<D: ProtectionDomain> Windows<D> {
         self.list.iter().map(MemoryWindow::rkey)
     }
 
-    /// The window of a slot and the region that it opens parts of.
+    /// How the server is to reach a chunk: through the slot's window, to be bound under its next
+    /// key; or, where there are no windows, by the key that it has.
     #[inline]
-    pub(crate) fn of(&self, slot: u32) -> Option<(WindowHandle, RegionHandle)> {
-        Some((self.list.get(slot as usize)?.handle(), self.region?))
+    pub(crate) fn bind(
+        &self,
+        slot: u32,
+        key: Key,
+        chunk: Segment,
+        access: WindowAccess,
+    ) -> (Segment, Option<Bind>) {
+        let (Some(window), Some(region)) = (self.list.get(slot as usize), self.region) else {
+            return (chunk, None);
+        };
+        let Segment { length, offset: addr, .. } = chunk;
+        let (window, rkey) = (window.handle(), next_rkey(key.rkey));
+        let bind = Bind { window, region, rkey, addr, length, access };
+        (Segment { handle: rkey, ..chunk }, Some(bind))
     }
 
-    /// Send Queue entries that a call with a chunk takes.
+    /// Send Queue entries that a call with `chunks` may take.
     #[inline]
-    pub(crate) fn wrs_per_call(&self) -> u32 {
-        if self.list.is_empty() { 1 } else { 2 }
+    pub(crate) fn wrs_per_call(&self, chunks: u32) -> u32 {
+        if self.list.is_empty() { 1 } else { 1 + chunks }
     }
 }

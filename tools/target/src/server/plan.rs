@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use wire::rpcrdma::{
-    Chunk, Emit, EmitKind, ErrorBody, HEADER_MIN, Header, HeaderError, Kind, Segment, VERSION,
+    Chunk, Emit, EmitKind, ErrorBody, HEADER_MIN, Header, HeaderError, Kind, ReadSegment, Segment,
+    VERSION,
 };
 
 /// Segments served in all lists of one call together.
@@ -91,15 +92,22 @@ impl Plan {
     }
 }
 
-/// The Read list must form one chunk that fits.
+/// The Read list must form one chunk that fits. A long call may be followed by the chunk with its
+/// data (RFC 8166 §3.5.3), which is last in every call of NFSv3: fetched behind it, the two are
+/// one.
 fn fetch(header: &Header<'_>, inline: usize, bytes_max: usize) -> Result<Option<Fetch>, Refusal> {
     let Some(first) = header.reads.iter().next() else { return Ok(None) };
     let bad_list = Refusal::ErrorAndClose(header.xid, ErrorBody::Chunk);
     let position = first.position as usize;
-    let bytes: u64 = header.reads.iter().map(|read| u64::from(read.segment.length)).sum();
-    let several = header.reads.iter().any(|read| read.position != first.position);
+    let length = |read: ReadSegment| u64::from(read.segment.length);
+    let bytes: u64 = header.reads.iter().map(length).sum();
     // A long call is all of the message; any other chunk belongs behind an inline part.
     let whole = matches!(header.kind, Kind::NoMsg);
+    let head = header.reads.iter().take_while(|read| read.position == first.position);
+    let (count, head) = head.fold((0, 0), |(count, bytes), read| (count + 1, bytes + length(read)));
+    let follows =
+        |read: ReadSegment| whole && u64::from(read.position) == head && head.is_multiple_of(4);
+    let several = !header.reads.iter().skip(count).all(follows);
     let misplaced = whole != (position == 0) || position > inline || !position.is_multiple_of(4);
     // The part behind the chunk, and its padding, follow it in the staging buffer.
     let too_long = bytes + inline as u64 + 4 > bytes_max as u64;

@@ -1,0 +1,105 @@
+//! The transport without the client on top of it: calls that no client would make.
+
+use hugepages::Buffer;
+use rpcrdma::{
+    Call, Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Error, Event, Payload,
+    State, TransportConfig, Upcalls,
+};
+use verbs::soft::SoftFabric;
+use wire::xdr::{Full, Writer};
+
+use crate::House;
+
+/// Reply messages are no longer, in these tests.
+const REPLY_MAX: u32 = 512;
+
+/// A connection to the server of a house, beside its mount.
+pub struct Bare {
+    /// With fabric and target.
+    pub house: House,
+    /// The transport.
+    pub endpoint: Endpoint<SoftFabric>,
+    /// Its one connection.
+    pub connection: ConnectionId,
+    /// What came of calls.
+    pub results: Results,
+}
+
+/// A finished call: token, reply message, buffer.
+pub type Finished = (u64, Result<Vec<u8>, Error>, Option<Buffer>);
+
+/// Collects what the transport says.
+#[derive(Default)]
+pub struct Results {
+    /// In the order of completion.
+    pub finished: Vec<Finished>,
+}
+
+impl Upcalls for Results {
+    fn complete(&mut self, _connection: ConnectionId, completed: Completed<'_>) -> usize {
+        let message = completed.message().map(<[u8]>::to_vec);
+        self.finished.push((completed.token, message, completed.buffer));
+        0
+    }
+
+    fn wake(&mut self, _connection: ConnectionId) {}
+
+    fn event(&mut self, _connection: ConnectionId, _event: Event) {}
+}
+
+impl Bare {
+    /// Connects; the address is filled in.
+    #[must_use]
+    pub fn connect(house: House, mut config: TransportConfig) -> Self {
+        config.remote = house.target.nfs_addr();
+        let mut endpoint = Endpoint::new(house.fabric.clone(), EndpointConfig::default());
+        let connection = endpoint.connect(config, house.now()).expect("the settings are valid");
+        let mut bare = Self { house, endpoint, connection, results: Results::default() };
+        bare.run_until(|bare| bare.endpoint.state(bare.connection) == State::Established);
+        bare
+    }
+
+    /// One turn of everything.
+    pub fn step(&mut self) {
+        let now = self.house.now();
+        self.endpoint.flush(now);
+        self.endpoint.poll(now, &mut self.results);
+        self.endpoint.poll_events(now, &mut self.results);
+        self.house.step();
+    }
+
+    /// Turns until a condition holds.
+    pub fn run_until(&mut self, condition: impl Fn(&Self) -> bool) {
+        for _ in 0..1_000_000 {
+            if condition(self) {
+                return;
+            }
+            self.step();
+        }
+        panic!("nothing came of it: {:?}", self.endpoint.counters(self.connection));
+    }
+
+    /// One call from start to end; it may have to wait for room.
+    pub fn call(
+        &mut self,
+        payload: Payload,
+        encode: impl Fn(u32, &mut Writer<'_>) -> Result<(), Full>,
+    ) -> Finished {
+        let mut call = Call { token: 7, payload, reply_max: REPLY_MAX };
+        while let Err(refused) =
+            self.endpoint.call(self.connection, call, self.house.now(), &encode)
+        {
+            assert_eq!(refused.why, rpcrdma::Refusal::Busy);
+            call = refused.call;
+            self.step();
+        }
+        self.run_until(|bare| !bare.results.finished.is_empty());
+        self.results.finished.remove(0)
+    }
+
+    /// The transport's counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *self.endpoint.counters(self.connection).expect("it is connected")
+    }
+}
