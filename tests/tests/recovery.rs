@@ -7,7 +7,7 @@ use std::time::Duration;
 use client::{File, MountState, Op, Output};
 use rpcrdma::Recovery;
 use system_tests::{House, Plan, pattern};
-use verbs::soft::FaultPlan;
+use verbs::soft::{FaultPlan, Scope};
 use wire::nfs3::StableHow;
 
 const MS: u64 = 1_000_000;
@@ -198,4 +198,83 @@ fn acknowledgements_that_never_came_do_not_hold_up_the_next_connection() {
     check_writes(&mut house, file, 1);
     assert_eq!(house.counters().connect_count, 2);
     assert_eq!(house.fabric.violation_count(), 0);
+}
+
+#[test]
+fn a_device_that_is_removed_under_load_is_let_go_and_the_next_one_used() {
+    let (mut house, file) = house(plan());
+    house.faults().latency_ns(Scope::All, 20_000);
+    for round in 1..6 {
+        submit_writes(&mut house, file, round);
+        house.run_for(Duration::from_micros(round * 25));
+        let removed = house.faults().remove_device().unwrap();
+        house.run_for(Duration::from_millis(3));
+        assert!(!removed.in_use(), "the kernel could not finish the removal");
+        let answered = house.done_count();
+        house.run_for(Duration::from_millis(20));
+        assert_eq!(house.done_count(), answered, "calls wait for a device");
+        assert_eq!(house.client.state(house.mount), MountState::Mounted);
+        house.faults().add_device();
+        check_writes(&mut house, file, round);
+        assert_eq!(house.counters().connect_count, 1 + round);
+    }
+    assert!(house.counters().retransmissions > 0);
+    assert_eq!(house.fabric.violation_count(), 0);
+    assert_eq!(house.buffers_home(), 64);
+}
+
+#[test]
+fn a_device_can_be_removed_while_its_mount_is_idle_or_waits_for_its_server() {
+    let mut plan = plan();
+    plan.transport.idle_timeout_ns = 20 * MS;
+    let (mut house, file) = house(plan);
+    house.run_for(Duration::from_millis(100));
+    let idle = house.faults().remove_device().unwrap();
+    assert!(!idle.in_use(), "nobody would have been told");
+    house.faults().add_device();
+
+    house.op(Op::Getattr { file }, None).result.unwrap();
+    let qp = house.client_qp();
+    house.faults().reject_connects(10, 8);
+    house.faults().set(qp, FaultPlan::new().disconnect_after(0));
+    submit_writes(&mut house, file, 1);
+    house.run_for(Duration::from_millis(10));
+    let waiting = house.faults().remove_device().unwrap();
+    house.run_for(Duration::from_millis(10));
+    assert!(!waiting.in_use());
+    house.faults().add_device();
+    check_writes(&mut house, file, 1);
+}
+
+#[test]
+fn a_soft_mount_without_a_device_gives_up_after_its_time() {
+    let mut plan = plan();
+    plan.transport.recovery = Recovery::SoftErr;
+    let (mut house, file) = house(plan);
+    house.faults().latency_ns(Scope::All, 1_000_000);
+    submit_writes(&mut house, file, 1);
+    let start = house.now();
+    let removed = house.faults().remove_device().unwrap();
+    house.run_until(|house| house.done_count() == 32);
+    let waited = house.now().0 - start.0;
+    assert!((140 * MS..220 * MS).contains(&waited), "three times timeo: {waited} ns");
+    for done in house.take_done() {
+        assert!(done.buffer.is_some());
+        assert!(done.result.is_ok() || done.result.unwrap_err().errno() == 110);
+    }
+    assert!(!removed.in_use());
+}
+
+#[test]
+fn an_address_that_moves_costs_nothing_but_time() {
+    let (mut house, file) = house(plan());
+    for round in 1..6 {
+        submit_writes(&mut house, file, round);
+        house.run_for(Duration::from_micros(round * 25));
+        house.faults().change_address();
+        house.run_until(|house| house.counters().connect_count == 1 + round);
+        check_writes(&mut house, file, round);
+    }
+    assert_eq!(house.fabric.violation_count(), 0);
+    assert_eq!(house.buffers_home(), 64);
 }

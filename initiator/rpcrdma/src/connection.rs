@@ -35,7 +35,7 @@ use crate::slots::Slots;
 use crate::state::State;
 use crate::stats::Counters;
 use crate::windows::Windows;
-use crate::work_id::Kind;
+use crate::work_id::{Kind, WorkId};
 use crate::xid::Xids;
 use crate::{ConnectionId, Event, Upcalls};
 
@@ -49,6 +49,8 @@ const DRAIN_NS_MAX: u64 = 2_000_000_000;
 /// One connection.
 pub(crate) struct Connection<P: Provider> {
     pub(crate) id: ConnectionId,
+    /// What the work requests of the present queue pair are known by.
+    pub(crate) work_id: WorkId,
     pub(crate) config: TransportConfig,
     pub(crate) state: State,
     since: Timestamp,
@@ -58,6 +60,8 @@ pub(crate) struct Connection<P: Provider> {
     per_io: bool,
     /// The owner has closed it: there will be no next queue pair.
     closing: bool,
+    /// The device of the present queue pair is gone.
+    device_lost: bool,
     /// It has worked before, so it is worth waiting for.
     was_established: bool,
     pub(crate) backoff: Backoff,
@@ -114,11 +118,13 @@ impl<P: Provider> Connection<P> {
         let (pause_min, pause_max) = (config.reconnect_min_ns, config.reconnect_max_ns);
         Ok(Self {
             id,
+            work_id: WorkId::default(),
             state: State::Resolving,
             since: now,
             cause: None,
             per_io: false,
             closing: false,
+            device_lost: false,
             was_established: false,
             backoff: Backoff::new(pause_min, pause_max, seed),
             retry_at: now,
@@ -184,7 +190,7 @@ impl<P: Provider> Connection<P> {
             self.counters.mrs_allocated += self.long_calls.open_windows(domain)?;
             self.slots.set_window_keys(self.windows.keys());
         }
-        let posted = self.receives.post(link, self.id.work_id(), &mut self.counters);
+        let posted = self.receives.post(link, self.work_id, &mut self.counters);
         posted.map_err(|error| Error::Lost {
             remote: self.config.remote,
             why: Loss::Post(error.errno),
@@ -236,7 +242,7 @@ impl<P: Provider> Connection<P> {
             CmEvent::Unreachable(_) => self.fail(self.unreachable(), now),
             CmEvent::ConnectFailed(errno) => self.fail(Error::Resolve { remote, errno }, now),
             CmEvent::Disconnected => self.lose(Loss::Disconnected, now),
-            CmEvent::DeviceRemoved => self.lose(Loss::DeviceRemoved, now),
+            CmEvent::DeviceRemoved => self.device_removed(now),
             CmEvent::AddressChanged => self.lose(Loss::AddressChanged, now),
             other => tracing::debug!(?other, %remote, "connection event ignored"),
         }
@@ -312,6 +318,7 @@ impl<P: Provider> Connection<P> {
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot connect again yet");
+                self.release_device();
                 self.retry_at = now.add_ns(self.backoff.pause_ns());
             }
         }
@@ -367,7 +374,7 @@ impl<P: Provider> Connection<P> {
         self.cause = Some(cause);
         self.enter(State::Draining, now);
         let used = self.sender.was_used();
-        let marker = self.id.work_id().with(Kind::Drain, 0);
+        let marker = self.work_id.with(Kind::Drain, 0);
         let Some(link) = self.link.as_mut() else { return };
         link.disconnect();
         let marker =
@@ -428,22 +435,49 @@ impl<P: Provider> Connection<P> {
         self.wait(&cause, now);
     }
 
+    /// Until the next attempt to connect. A device can go only once nothing of it is held, and
+    /// without a connection on it nobody is told: nothing is held over a pause.
     fn wait(&mut self, cause: &Error, now: Timestamp) {
         let remote = self.config.remote;
-        if matches!(cause, Error::Lost { why: Loss::DeviceRemoved, .. }) {
-            // The device can go only once nothing of it is held.
-            self.messages.deregister();
-            self.payloads.deregister();
-            self.long_calls.deregister();
-            self.domain = None;
+        let idle = matches!(cause, Error::Lost { why: Loss::Idle, .. });
+        let pause_ns = if idle { 0 } else { self.backoff.pause_ns() };
+        if idle || pause_ns > 0 || self.device_lost {
+            self.release_device();
         }
-        if matches!(cause, Error::Lost { why: Loss::Idle, .. }) {
+        if idle {
             tracing::debug!(%remote, "disconnected for want of calls");
             return self.enter(State::Idle, now);
         }
-        self.retry_at = now.add_ns(self.backoff.pause_ns());
+        self.retry_at = now.add_ns(pause_ns);
         tracing::warn!(%cause, pending = self.slots.resends(), "connecting again");
         self.enter(State::Waiting, now);
+    }
+
+    /// Lets go of everything that was made on the device; there is no queue pair.
+    pub(crate) fn release_device(&mut self) {
+        self.messages.deregister();
+        self.payloads.deregister();
+        self.long_calls.deregister();
+        self.domain = None;
+        self.device_lost = false;
+    }
+
+    /// Whether the route leads to another device than the one that is held.
+    pub(crate) fn has_moved(&self) -> bool {
+        let held = self.domain.as_ref().map(|(key, _)| *key);
+        held.is_some() && held != self.device().map(|device| device.key)
+    }
+
+    /// Whether anything of a device is held.
+    pub(crate) fn holds_device(&self) -> bool {
+        self.domain.is_some()
+    }
+
+    /// The device is gone: no completion will come any more.
+    pub(crate) fn device_removed(&mut self, now: Timestamp) {
+        self.device_lost = true;
+        self.lose(Loss::DeviceRemoved, now);
+        self.abort_drain();
     }
 
     /// Fails every RPC and closes.

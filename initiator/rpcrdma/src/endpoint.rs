@@ -30,12 +30,6 @@ pub struct ConnectionId {
     life: u16,
 }
 
-impl ConnectionId {
-    pub(crate) fn work_id(self) -> WorkId {
-        WorkId { connection: self.index, tag: self.life }
-    }
-}
-
 /// What happens to a connection as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -64,12 +58,15 @@ pub trait Upcalls {
 struct SharedCq<P: Provider> {
     device_key: u64,
     cq: P::Cq,
+    depth: u32,
     entries_free: u32,
     dead: bool,
 }
 
 struct Place<P: Provider> {
     life: u16,
+    /// Of the work requests of its latest queue pair.
+    tag: u16,
     connection: Option<Connection<P>>,
     /// On the list of connections with something to do at the end of the turn.
     touched: bool,
@@ -113,7 +110,7 @@ impl<P: Provider> Endpoint<P> {
         now: Timestamp,
     ) -> Result<ConnectionId, Error> {
         let index = self.free_place()?;
-        let life = self.places[index].life.wrapping_add(1) & 0xfff;
+        let life = self.places[index].life.wrapping_add(1);
         let id = ConnectionId { index: index as u16, life };
         let connection = Connection::resolve(&self.provider, config, id, now)?;
         self.places[index].life = life;
@@ -131,7 +128,7 @@ impl<P: Provider> Endpoint<P> {
             let allowed = "up to the endpoint's connections_max";
             return Err(Error::Setting { name: "connections", value, allowed });
         }
-        self.places.push(Place { life: 0, connection: None, touched: false });
+        self.places.push(Place { life: 0, tag: 0, connection: None, touched: false });
         Ok(index)
     }
 
@@ -199,7 +196,7 @@ impl<P: Provider> Endpoint<P> {
             return;
         };
         let place = self.places.get_mut(usize::from(id.connection));
-        let Some(place) = place.filter(|place| place.life == id.tag) else {
+        let Some(place) = place.filter(|place| place.tag == id.tag) else {
             return;
         };
         if let Some(connection) = &mut place.connection {
@@ -251,16 +248,31 @@ impl<P: Provider> Endpoint<P> {
 
     /// The route is known, so the device is: finds its completion queue and goes on.
     fn start(&mut self, index: usize, now: Timestamp) {
+        self.leave_other_device(index);
         let cq = self.reserve_cq(index);
-        let Some(connection) = &mut self.places[index].connection else {
+        let place = &mut self.places[index];
+        place.tag = place.tag.wrapping_add(1) & 0xfff;
+        let Some(connection) = &mut place.connection else {
             return;
         };
+        connection.work_id = WorkId { connection: index as u16, tag: place.tag };
         let started = cq.and_then(|(at, entries)| {
             connection.cq = Some((at, entries));
             connection.start(&self.cqs[at].cq, now)
         });
         if let Err(error) = started {
             connection.fail(error, now);
+        }
+    }
+
+    /// The route may lead to another device than the one before.
+    fn leave_other_device(&mut self, index: usize) {
+        let Some(connection) = &mut self.places[index].connection else { return };
+        if connection.has_moved() {
+            connection.release_device();
+            if let Some((at, entries)) = connection.cq.take() {
+                self.return_entries(at, entries);
+            }
         }
     }
 
@@ -272,8 +284,7 @@ impl<P: Provider> Endpoint<P> {
         let (Some(device), Some(link)) = (connection.device(), &connection.link) else {
             return Err(verbs::Error::WrongState { call: "start", state: "resolving" }.into());
         };
-        let same = |&(at, _): &(usize, u32)| self.cqs[at].device_key == device.key;
-        if let Some(kept) = connection.cq.filter(same) {
+        if let Some(kept) = connection.cq {
             return Ok(kept);
         }
         let entries = connection.cq_entries();
@@ -283,20 +294,19 @@ impl<P: Provider> Endpoint<P> {
             None => {
                 let depth = self.config.cq_depth.min(device.max_cqe);
                 let cq = link.new_completion_queue(depth)?;
-                let shared =
-                    SharedCq { device_key: device.key, entries_free: depth, cq, dead: false };
-                self.cqs.push(shared);
+                let (device_key, entries_free) = (device.key, depth);
+                self.cqs.push(SharedCq { device_key, cq, depth, entries_free, dead: false });
                 self.cqs.len() - 1
             }
         };
-        let free = &mut self.cqs[at].entries_free;
-        let what = "completion queue entries (raise cq_depth)";
-        let (asked, limit) = (u64::from(entries), u64::from(*free));
-        *free = free.checked_sub(entries).ok_or(Error::Verbs(verbs::Error::Limit {
-            what,
-            asked,
-            limit,
-        }))?;
+        let free = self.cqs[at].entries_free;
+        if free < entries {
+            self.return_entries(at, 0);
+            let what = "completion queue entries (raise cq_depth)";
+            let (asked, limit) = (entries.into(), free.into());
+            return Err(verbs::Error::Limit { what, asked, limit }.into());
+        }
+        self.cqs[at].entries_free -= entries;
         Ok((at, entries))
     }
 
@@ -312,14 +322,17 @@ impl<P: Provider> Endpoint<P> {
                 continue;
             };
             if connection.cq.is_some_and(|(cq, _)| cq == at) {
-                connection.lose(Loss::CompletionQueue, now);
+                match error {
+                    verbs::Error::NoDevice(_) => connection.device_removed(now),
+                    _ => connection.lose(Loss::CompletionQueue, now),
+                }
                 connection.abort_drain();
             }
         }
     }
 
     /// A queue pair that is drained is let go. Its entries on the completion queue stay set aside
-    /// for the connection's next one, unless there is none, or the queue is dead.
+    /// for the connection's next one, unless there is none, or the device or the queue is.
     fn after_drain(&mut self, index: u16, now: Timestamp, up: &mut impl Upcalls) {
         let place = &mut self.places[usize::from(index)];
         let Some(connection) = place.connection.as_mut().filter(|it| it.is_drained()) else {
@@ -327,12 +340,32 @@ impl<P: Provider> Endpoint<P> {
         };
         connection.after_drain(now, up);
         let closed = connection.state == State::Closed;
-        let lost = |&mut (at, _): &mut (usize, u32)| closed || self.cqs[at].dead;
-        if let Some((at, entries)) = connection.cq.take_if(lost) {
-            self.cqs[at].entries_free += entries;
-        }
+        let released = closed || !connection.holds_device();
+        let lost = |&mut (at, _): &mut (usize, u32)| released || self.cqs[at].dead;
+        let unused = connection.cq.take_if(lost);
         if closed {
             place.connection = None;
+        }
+        if let Some((at, entries)) = unused {
+            self.return_entries(at, entries);
+        }
+    }
+
+    /// A completion queue that nobody has entries of goes: a device cannot while it is there.
+    fn return_entries(&mut self, at: usize, entries: u32) {
+        let shared = &mut self.cqs[at];
+        shared.entries_free += entries;
+        if shared.entries_free < shared.depth {
+            return;
+        }
+        self.cqs.swap_remove(at);
+        let moved = self.cqs.len();
+        for connection in self.places.iter_mut().filter_map(|place| place.connection.as_mut()) {
+            if let Some((of, _)) = &mut connection.cq
+                && *of == moved
+            {
+                *of = at;
+            }
         }
     }
 

@@ -134,8 +134,7 @@ impl<P: Provider> Connection<P> {
         let Some(link) = self.link.as_mut().filter(|_| self.sender.has_chain()) else {
             return;
         };
-        let id = self.id.work_id();
-        if let Err(error) = self.sender.ring_doorbell(link, id, &mut self.counters) {
+        if let Err(error) = self.sender.ring_doorbell(link, self.work_id, &mut self.counters) {
             self.lose(Loss::Post(error.errno), now);
         }
     }
@@ -145,7 +144,7 @@ impl<P: Provider> Connection<P> {
         let Some(link) = self.link.as_mut().filter(|_| self.state == State::Established) else {
             return;
         };
-        let posted = self.receives.post(link, self.id.work_id(), &mut self.counters);
+        let posted = self.receives.post(link, self.work_id, &mut self.counters);
         if let Err(error) = posted {
             self.lose(Loss::Post(error.errno), now);
         }

@@ -1,8 +1,8 @@
 //! Work request ids: which connection, which life of it, which queue, which entry.
 //!
 //! All connections of a reactor share one completion queue; a completion finds its way by the id
-//! alone. The tag counts the lives of a connection slot, so a completion that outlives its
-//! connection is recognised.
+//! alone. The tag counts the queue pairs of a place for connections, so a completion that outlives
+//! its queue pair is recognised.
 
 /// What a completion is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +16,12 @@ pub(crate) enum Kind {
     Drain = 3,
 }
 
-/// The part of an id that is the same for all work requests of one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The part of an id that is the same for all work requests of one queue pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkId {
-    /// Slot in the endpoint.
+    /// Place in the endpoint.
     pub(crate) connection: u16,
-    /// Life of that slot, 12 bits.
+    /// Queue pairs that the place has had, 12 bits.
     pub(crate) tag: u16,
 }
 

@@ -27,6 +27,7 @@ mod clock;
 mod cm;
 mod connection;
 mod cq;
+mod device;
 mod domain;
 pub mod faults;
 mod keys;
@@ -44,12 +45,14 @@ pub use clock::Clock;
 pub use cm::SoftListener;
 pub use connection::SoftConnection;
 pub use cq::SoftCq;
+pub use device::RemovedDevice;
 pub use domain::{SoftDomain, SoftRegion, SoftWindow};
 pub use faults::{FaultPlan, Faults, Scope};
 
-use crate::{DeviceInfo, Error, Provider};
+use crate::{Error, Provider};
 use clock::Ticker;
 use cm::Directory;
+use device::Devices;
 use keys::KeyTable;
 use link::lock;
 
@@ -73,7 +76,7 @@ pub struct SoftFabric {
 /// What all connections of a fabric share.
 struct Fabric {
     ticker: Ticker,
-    device: DeviceInfo,
+    devices: Devices,
     keys: RwLock<KeyTable>,
     directory: Mutex<Directory>,
     violations: Mutex<Violations>,
@@ -117,19 +120,10 @@ impl SoftFabric {
     /// A fabric without listeners, on its own address space.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let device = DeviceInfo {
-            name: "soft".into(),
-            key: 1,
-            max_qp_wr: QP_WR_MAX,
-            max_sge: SGE_MAX,
-            max_cqe: CQE_MAX,
-            max_rd_atom: RD_ATOM_MAX,
-            memory_window_2b: true,
-        };
         Self {
             inner: Arc::new(Fabric {
                 ticker: Ticker::new(clock),
-                device,
+                devices: Devices::default(),
                 keys: RwLock::default(),
                 directory: Mutex::default(),
                 violations: Mutex::default(),

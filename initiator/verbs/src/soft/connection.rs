@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::clock::NEVER;
 use super::cm::{self, REP_PRIVATE_DATA, REQ_PRIVATE_DATA};
+use super::device::Device;
 use super::faults::{ConnectFault, strikes};
 use super::link::{ACTIVE, Link, PASSIVE, Params, Phase, Qp, QpState, Side, lock};
 use super::{Fabric, QP_WR_MAX, SGE_MAX, SoftCq, SoftDomain};
@@ -19,6 +20,7 @@ pub struct SoftConnection {
     fabric: Arc<Fabric>,
     link: Arc<Link>,
     side: usize,
+    device: Option<Arc<Device>>,
     /// Its device may be used: `RouteResolved` was taken, or it came from a listener.
     resolved: bool,
     /// When an unanswered request is given up.
@@ -36,26 +38,36 @@ impl SoftConnection {
         let link = directory.new_link(fabric, remote, local);
         let fault = directory.take_fault(|fault| matches!(fault, ConnectFault::ResolveFails(_)));
         drop(directory);
+        let device = fabric.devices.connecting();
         let event = match fault {
             Some(ConnectFault::ResolveFails(errno)) => CmEvent::ResolveFailed(errno),
             _ if remote.port() == 0 => CmEvent::ResolveFailed(libc::EADDRNOTAVAIL),
+            _ if device.is_none() => CmEvent::ResolveFailed(libc::ENODEV),
             _ => CmEvent::RouteResolved,
         };
         link.lock().sides[ACTIVE].events.push_back(event);
-        Self::new(fabric, link, ACTIVE)
+        Self::new(fabric, link, ACTIVE, device)
     }
 
     pub(super) fn incoming(fabric: &Arc<Fabric>, link: Arc<Link>) -> Self {
-        Self::new(fabric, link, PASSIVE)
+        Self::new(fabric, link, PASSIVE, Some(fabric.devices.accepting()))
     }
 
-    fn new(fabric: &Arc<Fabric>, link: Arc<Link>, side: usize) -> Self {
-        let fabric = Arc::clone(fabric);
-        Self { fabric, link, side, resolved: side == PASSIVE, timeout_at: NEVER, qp_num: 0 }
+    fn new(
+        fabric: &Arc<Fabric>,
+        link: Arc<Link>,
+        side: usize,
+        device: Option<Arc<Device>>,
+    ) -> Self {
+        let (fabric, resolved) = (Arc::clone(fabric), side == PASSIVE);
+        Self { fabric, link, side, device, resolved, timeout_at: NEVER, qp_num: 0 }
     }
 
-    fn require_resolved(&self, call: &'static str) -> Result<(), Error> {
-        self.resolved.then_some(()).ok_or(Error::WrongState { call, state: "unresolved" })
+    /// Its device, which is known and there.
+    fn resolved_device(&self, call: &'static str) -> Result<&Arc<Device>, Error> {
+        let device = self.device.as_ref().filter(|_| self.resolved);
+        let device = device.ok_or(Error::WrongState { call, state: "unresolved" })?;
+        device.check().map(|()| device)
     }
 
     /// The request was never answered.
@@ -90,17 +102,17 @@ impl Connection for SoftConnection {
     }
 
     fn device(&self) -> Option<&DeviceInfo> {
-        self.resolved.then_some(&self.fabric.device)
+        self.device.as_ref().filter(|_| self.resolved).map(|device| &device.info)
     }
 
     fn new_domain(&self) -> Result<SoftDomain, Error> {
-        self.require_resolved("new_domain")?;
-        Ok(SoftDomain::new(&self.fabric))
+        let device = self.resolved_device("new_domain")?;
+        Ok(SoftDomain::new(&self.fabric, device))
     }
 
     fn new_completion_queue(&self, depth: u32) -> Result<SoftCq, Error> {
-        self.require_resolved("new_completion_queue")?;
-        SoftCq::new(&self.fabric, depth)
+        let device = self.resolved_device("new_completion_queue")?;
+        SoftCq::new(&self.fabric, device, depth)
     }
 
     fn create_queue_pair(
@@ -109,7 +121,7 @@ impl Connection for SoftConnection {
         cq: &SoftCq,
         caps: &QueuePairCaps,
     ) -> Result<(), Error> {
-        self.require_resolved("create_queue_pair")?;
+        self.resolved_device("create_queue_pair")?;
         if self.qp_num != 0 {
             return Err(Error::WrongState { call: "create_queue_pair", state: "has a queue pair" });
         }
@@ -133,7 +145,7 @@ impl Connection for SoftConnection {
     }
 
     fn connect(&mut self, params: &ConnectParams<'_>) -> Result<(), Error> {
-        self.require_resolved("connect")?;
+        self.resolved_device("connect")?;
         check_private_data(params.private_data, REQ_PRIVATE_DATA)?;
         let mut state = self.link.lock();
         let side = &mut state.sides[self.side];

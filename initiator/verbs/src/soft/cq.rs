@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::clock::NEVER;
+use super::device::Device;
 use super::link::{Link, lock};
 use super::queues::Reclaimed;
 use super::{CQE_MAX, Fabric};
@@ -20,6 +21,7 @@ pub struct SoftCq {
 
 pub(super) struct SharedCq {
     pub(super) fabric: Arc<Fabric>,
+    device: Arc<Device>,
     depth: u32,
     /// Entries in the ring, written under its lock.
     queued: AtomicUsize,
@@ -54,7 +56,11 @@ struct Entry {
 }
 
 impl SoftCq {
-    pub(super) fn new(fabric: &Arc<Fabric>, depth: u32) -> Result<Self, Error> {
+    pub(super) fn new(
+        fabric: &Arc<Fabric>,
+        device: &Arc<Device>,
+        depth: u32,
+    ) -> Result<Self, Error> {
         if depth == 0 || depth > CQE_MAX {
             let (asked, limit) = (u64::from(depth), u64::from(CQE_MAX));
             return Err(Error::Limit { what: "completion queue entries", asked, limit });
@@ -64,6 +70,7 @@ impl SoftCq {
         Ok(Self {
             shared: Arc::new(SharedCq {
                 fabric: Arc::clone(fabric),
+                device: Arc::clone(device),
                 depth,
                 queued: AtomicUsize::new(0),
                 overflowed: AtomicBool::new(false),
@@ -78,6 +85,7 @@ impl SoftCq {
 impl CompletionQueue for SoftCq {
     fn poll(&self, out: &mut [Completion]) -> Result<usize, Error> {
         let cq = &*self.shared;
+        cq.device.check()?;
         let due_at = cq.due_at.load(Ordering::Acquire);
         if due_at != NEVER && due_at <= cq.fabric.ticker.now_ns() {
             cq.drive();

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::Fabric;
+use super::device::Device;
 use super::keys::Keys;
 use crate::{
     Access, Error, MemoryRegion, MemoryWindow, ProtectionDomain, RegionHandle, WindowHandle,
@@ -14,12 +15,13 @@ use crate::{
 pub struct SoftDomain {
     pub(super) fabric: Arc<Fabric>,
     pub(super) id: u32,
+    device: Arc<Device>,
 }
 
 impl SoftDomain {
-    pub(super) fn new(fabric: &Arc<Fabric>) -> Self {
+    pub(super) fn new(fabric: &Arc<Fabric>, device: &Arc<Device>) -> Self {
         let id = fabric.next_domain.fetch_add(1, Ordering::Relaxed);
-        Self { fabric: Arc::clone(fabric), id }
+        Self { fabric: Arc::clone(fabric), id, device: Arc::clone(device) }
     }
 }
 
@@ -44,7 +46,8 @@ impl ProtectionDomain for SoftDomain {
         let keys = table.register(self.id, start, len as u64, access);
         let keys = keys.ok_or_else(|| refuse(libc::ENOMEM))?;
         drop(table);
-        Ok(SoftRegion { fabric: Arc::clone(&self.fabric), keys })
+        let (fabric, device) = (Arc::clone(&self.fabric), Arc::clone(&self.device));
+        Ok(SoftRegion { fabric, keys, _device: device })
     }
 
     fn new_window(&self) -> Result<SoftWindow, Error> {
@@ -52,7 +55,8 @@ impl ProtectionDomain for SoftDomain {
         let handle = table.new_window(self.id);
         let handle = handle.ok_or(Error::Os { call: "new_window", errno: libc::ENOMEM })?;
         drop(table);
-        Ok(SoftWindow { fabric: Arc::clone(&self.fabric), handle })
+        let (fabric, device) = (Arc::clone(&self.fabric), Arc::clone(&self.device));
+        Ok(SoftWindow { fabric, handle, _device: device })
     }
 }
 
@@ -60,6 +64,7 @@ impl ProtectionDomain for SoftDomain {
 pub struct SoftRegion {
     fabric: Arc<Fabric>,
     keys: Keys,
+    _device: Arc<Device>,
 }
 
 impl MemoryRegion for SoftRegion {
@@ -87,6 +92,7 @@ impl Drop for SoftRegion {
 pub struct SoftWindow {
     fabric: Arc<Fabric>,
     handle: WindowHandle,
+    _device: Arc<Device>,
 }
 
 impl MemoryWindow for SoftWindow {

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Fabric;
-use super::link::{Link, lock};
-use crate::WcStatus;
+use super::link::{ACTIVE, Link, lock};
+use super::{Fabric, RemovedDevice};
+use crate::{CmEvent, WcStatus};
 
 /// 4.096 µs × 2^14, the timeout that the Linux connection manager ends up with on a short path.
 const RETRANSMIT_TIMEOUT_NS: u64 = 67_108_864;
@@ -262,6 +262,29 @@ impl Faults {
     /// memory allows and rxe's ordinary memory does not. Off unless told.
     pub fn allow_remote_invalidate(&self, allow: bool) {
         self.fabric.remote_invalidate.store(allow, Ordering::Release);
+    }
+
+    /// The device of those who connect is removed: nothing of it completes any more, every
+    /// connection on it is told, and no address resolves until [`Faults::add_device`]. `None` if
+    /// there is none.
+    pub fn remove_device(&self) -> Option<RemovedDevice> {
+        let removed = self.fabric.devices.remove()?;
+        let links = lock(&self.fabric.directory).live_links();
+        links.iter().for_each(|link| link.with(|state| state.device_removed()));
+        Some(removed)
+    }
+
+    /// A device for those who connect, another than before, if there is none.
+    pub fn add_device(&self) {
+        self.fabric.devices.add();
+    }
+
+    /// Those who connected learn that the address which they did it from has moved. Nothing else
+    /// happens to them.
+    pub fn change_address(&self) {
+        for link in lock(&self.fabric.directory).live_links() {
+            link.with(|state| state.sides[ACTIVE].events.push_back(CmEvent::AddressChanged));
+        }
     }
 
     fn change(&self, scope: impl Into<Scope>, change: impl Fn(&mut FaultPlan)) {

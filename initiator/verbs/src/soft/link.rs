@@ -241,6 +241,13 @@ impl LinkState {
         self.severed = true;
     }
 
+    /// The device of the active side is gone, and everything under way with it.
+    pub(super) fn device_removed(&mut self) {
+        self.sever();
+        self.phase = if self.phase == Phase::Established { self.phase } else { Phase::Over };
+        self.sides[ACTIVE].events = [CmEvent::DeviceRemoved].into();
+    }
+
     /// A request of side `s` fails with `status`: what came before it is done, what came after is
     /// flushed, and the peer learns that the connection ended.
     pub(super) fn fail(&mut self, s: usize, pos: u64, status: WcStatus, turn: &mut Turn<'_>) {
