@@ -7,7 +7,7 @@
 //! that hands out something that is no regular file, and one that restarts and thereby forgets
 //! unstable writes (the next COMMIT fails and says so).
 
-use client::{Client, Done, File, MountId, Op, Output, Submission};
+use client::{Client, Done, File, MountId, Op, Output, Received, Submission};
 use hugepages::{Buffer, Pool};
 use reactor::{Clock, Timestamp};
 use verbs::Provider;
@@ -20,7 +20,30 @@ const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
 const EIO: i32 = 5;
 
-type Finished = IoDone<File, Buffer>;
+type Finished = IoDone<File, IoBuffer>;
+
+/// A buffer as the runners see it: it reads as the data that came for it, where that was left in
+/// the memory that it arrived in.
+#[derive(Debug)]
+pub(crate) struct IoBuffer {
+    buffer: Buffer,
+    received: Option<Received>,
+}
+
+impl AsRef<[u8]> for IoBuffer {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self.received.as_deref().unwrap_or(&self.buffer)
+    }
+}
+
+impl AsMut<[u8]> for IoBuffer {
+    #[inline]
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.received = None;
+        &mut self.buffer
+    }
+}
 
 /// A mount as the runners see it.
 pub(crate) struct MountBackend<P: Provider> {
@@ -93,13 +116,15 @@ impl<P: Provider> MountBackend<P> {
         while self.client.next_done(self.mount).is_some() {}
     }
 
-    fn submission(&self, io: Io<File, Buffer>) -> Submission {
+    fn submission(&self, io: Io<File, IoBuffer>) -> Submission {
         let tag = io.tag;
         let (op, buffer) = match io.op {
-            IoOp::Read { file, offset, len, buf } => (Op::Read { file, offset, len }, Some(buf)),
+            IoOp::Read { file, offset, len, buf } => {
+                (Op::Read { file, offset, len }, Some(buf.buffer))
+            }
             IoOp::Write { file, offset, len, buf, stable } => {
                 let stable = if stable { StableHow::FileSync } else { StableHow::Unstable };
-                (Op::Write { file, offset, len, stable }, Some(buf))
+                (Op::Write { file, offset, len, stable }, Some(buf.buffer))
             }
             IoOp::Commit { file } => (Op::Commit { file, offset: 0, count: 0 }, None),
             IoOp::Open { path, create } => {
@@ -116,8 +141,9 @@ impl<P: Provider> MountBackend<P> {
     }
 
     /// A submission that found no room, as the operation it was made of.
-    fn undo(&self, refused: Submission) -> Io<File, Buffer> {
-        let op = match (refused.op, refused.buffer) {
+    fn undo(&self, refused: Submission) -> Io<File, IoBuffer> {
+        let buffer = refused.buffer.map(|buffer| IoBuffer { buffer, received: None });
+        let op = match (refused.op, buffer) {
             (Op::Read { file, offset, len }, Some(buf)) => IoOp::Read { file, offset, len, buf },
             (Op::Write { file, offset, len, stable }, Some(buf)) => {
                 let stable = stable == StableHow::FileSync;
@@ -137,8 +163,10 @@ impl<P: Provider> MountBackend<P> {
     }
 
     /// What a result means to the runner; `None` when there is one more thing to ask.
-    fn finished(&mut self, done: Done, done_ns: u64) -> Option<Finished> {
-        let Done { tag, result, buffer: buf } = done;
+    fn finished(&mut self, mut done: Done, done_ns: u64) -> Option<Finished> {
+        let received = done.take_received();
+        let Done { tag, result, buffer, .. } = done;
+        let buf = buffer.map(|buffer| IoBuffer { buffer, received });
         let result = match result {
             Ok(output) => self.result(tag, output)?,
             Err(error) => {
@@ -199,19 +227,19 @@ impl<P: Provider> MountBackend<P> {
 
 impl<P: Provider> Backend for MountBackend<P> {
     type File = File;
-    type Buf = Buffer;
+    type Buf = IoBuffer;
 
     #[inline]
-    fn alloc(&mut self, len: u32) -> Option<Buffer> {
+    fn alloc(&mut self, len: u32) -> Option<IoBuffer> {
         let pool = self.pool.as_ref()?;
         if pool.buffer_len() < len as usize {
             return None;
         }
-        pool.alloc()
+        pool.alloc().map(|buffer| IoBuffer { buffer, received: None })
     }
 
     #[inline]
-    fn submit(&mut self, io: Io<File, Buffer>) -> Result<(), Io<File, Buffer>> {
+    fn submit(&mut self, io: Io<File, IoBuffer>) -> Result<(), Io<File, IoBuffer>> {
         let submission = self.submission(io);
         let refused = self.client.submit(self.mount, submission, self.now);
         refused.map_err(|refused| self.undo(refused))

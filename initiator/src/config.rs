@@ -57,6 +57,9 @@ section! {
         /// Data up to this size is copied into the Send, larger data gathered [default: 512]
         #[arg(long, value_name = "SIZE")]
         copy_max: Size,
+        /// Data read inline up to this size is copied, larger data left in the Receive [default: 1k]
+        #[arg(long, value_name = "SIZE")]
+        receive_copy_max: Size,
         /// Port of MOUNT; the server's rpcbind is asked unless told
         #[arg(long, value_name = "PORT")]
         mountport: u16,
@@ -184,6 +187,9 @@ impl Settings {
         config.send_batch = set.send_batch;
         if let Some(size) = &set.copy_max {
             config.copy_max = size.bytes_u32("copy_max")?;
+        }
+        if let Some(size) = &set.receive_copy_max {
+            config.receive_copy_max = size.bytes_u32("receive_copy_max")?;
         }
         if let Some(timeo) = set.timeo {
             if timeo == 0 {

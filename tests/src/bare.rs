@@ -6,7 +6,8 @@ use rpcrdma::{
     State, TransportConfig, Upcalls,
 };
 use verbs::soft::SoftFabric;
-use wire::xdr::{Full, Writer};
+use wire::rpc::{CallHeader, Reply, RpcError};
+use wire::xdr::{Decode, Full, Reader, Writer};
 
 use crate::House;
 
@@ -33,6 +34,10 @@ pub type Finished = (u64, Result<Vec<u8>, Error>, Option<Buffer>);
 pub struct Results {
     /// In the order of completion.
     pub finished: Vec<Finished>,
+    /// Whether calls from the server are served.
+    pub serves_backward: bool,
+    /// How many came.
+    pub backward_calls: u64,
 }
 
 impl Upcalls for Results {
@@ -40,6 +45,20 @@ impl Upcalls for Results {
         let message = completed.message().map(<[u8]>::to_vec);
         self.finished.push((completed.token, message, completed.buffer));
         0
+    }
+
+    fn backward_call(
+        &mut self,
+        _connection: ConnectionId,
+        call: &[u8],
+        reply: &mut Writer<'_>,
+    ) -> Result<(), RpcError> {
+        self.backward_calls += 1;
+        let call = CallHeader::decode(&mut Reader::new(call)).map_err(|_| RpcError::GarbageArgs)?;
+        if !self.serves_backward {
+            return Err(RpcError::ProgUnavail);
+        }
+        reply.value(&Reply::success(call.xid)).map_err(|_| RpcError::SystemErr)
     }
 
     fn wake(&mut self, _connection: ConnectionId) {}

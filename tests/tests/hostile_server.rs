@@ -31,9 +31,9 @@ fn read(house: &mut House, file: File) -> Result<Vec<u8>, String> {
     let mut buffer = house.buffer();
     buffer.fill(0);
     let done = house.op(Op::Read { file, offset: 0, len: 8192 }, Some(buffer));
-    let buffer = done.buffer.expect("the buffer comes back whatever happens");
-    match done.result {
-        Ok(Output::Read { count, .. }) => Ok(buffer[..count as usize].to_vec()),
+    assert!(done.buffer.is_some(), "the buffer comes back whatever happens");
+    match &done.result {
+        Ok(Output::Read { .. }) => Ok(done.data().to_vec()),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.to_string()),
     }

@@ -37,8 +37,8 @@ fn write(house: &mut House, file: File, offset: u64, data: &[u8]) {
 fn read(house: &mut House, file: File, offset: u64, len: u32) -> Vec<u8> {
     let buffer = house.buffer();
     let done = house.op(Op::Read { file, offset, len }, Some(buffer));
-    let Ok(Output::Read { count, .. }) = done.result else { panic!("{:?}", done.result) };
-    done.buffer.expect("the buffer comes back")[..count as usize].to_vec()
+    assert!(matches!(done.result, Ok(Output::Read { .. })), "{:?}", done.result);
+    done.data().to_vec()
 }
 
 /// The header of a call with all that a credential and a verifier may hold.

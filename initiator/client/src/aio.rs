@@ -49,6 +49,7 @@ struct Calls {
     waiting: VecDeque<Waker>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "most slots of a busy session hold a result")]
 enum Slot {
     Free,
     Pending(Waker),
@@ -171,12 +172,18 @@ impl<P: Provider> OpenFile<P> {
         buffer: Buffer,
     ) -> (Result<u32, Error>, Option<Buffer>) {
         let op = Op::Read { file: self.file, offset, len };
-        let done = self.session.op(op, Some(buffer)).await;
+        let done = self.session.op(op, Some(buffer)).await.in_buffer();
         let count = done.result.and_then(|output| match output {
             Output::Read { count, .. } => Ok(count),
             _ => Err(Error::NotMounted),
         });
         (count, done.buffer)
+    }
+
+    /// Reads as [`OpenFile::read`] does, and leaves the data where it arrived: it is
+    /// [`Done::data`].
+    pub async fn read_in_place(&self, offset: u64, len: u32, buffer: Buffer) -> Done {
+        self.session.op(Op::Read { file: self.file, offset, len }, Some(buffer)).await
     }
 
     /// Writes the first `len` bytes of the buffer at `offset`; tells how many the server took.

@@ -26,6 +26,8 @@ pub use client::{Client, MountConfig, MountId};
 pub use error::Error;
 pub use mount::{Limits, MountState};
 pub use mountd::{Located, MountOptions, locate};
+pub use rpcrdma::Received;
+
 pub use op::{Done, File, Op, Output, Submission};
 pub use procedure::listing;
 pub use url::{NFS_RDMA_PORT, NfsUrl, UrlError};

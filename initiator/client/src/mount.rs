@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::{Call, Completed, ConnectionId, Counters, Endpoint, Refusal};
+use rpcrdma::{Call, Completed, ConnectionId, Counters, Endpoint, Received, Refusal};
 use verbs::Provider;
 use wire::nfs3::{self, FileHandle};
 use wire::rpc::{Auth, CallTemplate};
 
 use crate::Error;
 use crate::op::{Done, File, Op, Output, Submission};
-use crate::procedure::{self, Step};
+use crate::procedure::{self, Placed, Step};
 use crate::walk::Walk;
 
 /// Largest transfers, in bytes.
@@ -132,7 +132,7 @@ impl Mount {
         };
         if let Err(error) = refusal {
             let Submission { tag, buffer, .. } = submission;
-            self.done.push_back(Done { tag, result: Err(error), buffer });
+            self.done.push_back(Done::new(tag, Err(error), buffer));
             return Ok(());
         }
         self.enqueue(submission, endpoint, now)
@@ -206,30 +206,38 @@ impl Mount {
             },
             Refusal::Invalid(error) => error.into(),
         };
-        self.finish(slot, Err(error), None);
+        self.finish(slot, Err(error), None, None);
         true
     }
 
     /// An RPC of one of the tasks has completed. Returns the bytes copied out of its message.
     pub(crate) fn completed(&mut self, slot: u32, mut completed: Completed<'_>) -> usize {
         let Some(task) = &mut self.tasks[slot as usize] else { return 0 };
-        let mut copied = 0;
-        let step = procedure::decode(&task.op, &mut task.walk, &mut completed, &mut copied);
+        let mut placed = Placed::default();
+        let step = procedure::decode(&task.op, &mut task.walk, &mut completed, &mut placed);
+        let buffer = completed.buffer.take();
         match step {
             Ok(Step::Again) => self.waiting.push_back(slot),
-            Ok(Step::Finished(output)) => self.finish(slot, Ok(output), completed.buffer.take()),
-            Err(error) => self.finish(slot, Err(error), completed.buffer.take()),
+            Ok(Step::Finished(output)) => self.finish(slot, Ok(output), buffer, placed.received),
+            Err(error) => self.finish(slot, Err(error), buffer, None),
         }
-        copied
+        placed.copied
     }
 
-    fn finish(&mut self, slot: u32, result: Result<Output, Error>, buffer: Option<Buffer>) {
+    fn finish(
+        &mut self,
+        slot: u32,
+        result: Result<Output, Error>,
+        buffer: Option<Buffer>,
+        received: Option<Received>,
+    ) {
         let Some(task) = self.tasks[slot as usize].take() else { return };
         self.free.push(slot);
         if task.tag == FSINFO_TAG {
             return self.mounted(result);
         }
-        self.done.push_back(Done { tag: task.tag, result, buffer: buffer.or(task.buffer) });
+        let (tag, buffer) = (task.tag, buffer.or(task.buffer));
+        self.done.push_back(Done { tag, result, buffer, received });
     }
 
     fn mounted(&mut self, fsinfo: Result<Output, Error>) {
@@ -250,7 +258,7 @@ impl Mount {
             self.state = MountState::Gone(error.clone());
         }
         while let Some(slot) = self.waiting.pop_front() {
-            self.finish(slot, Err(error.clone()), None);
+            self.finish(slot, Err(error.clone()), None, None);
         }
     }
 

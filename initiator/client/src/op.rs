@@ -1,6 +1,7 @@
 //! The operations of the queue API and their results.
 
 use hugepages::Buffer;
+use rpcrdma::Received;
 use wire::nfs3::{CreateHow, Fattr, FileHandle, FsinfoOk, FsstatOk, Sattr, StableHow, WriteOk};
 
 use crate::Error;
@@ -44,7 +45,8 @@ pub enum Op {
         /// Bits asked for.
         access: u32,
     },
-    /// Reads `len` bytes at `offset` into the start of the buffer.
+    /// Reads `len` bytes at `offset`; see [`Done::data`]. The buffer is where they go if they do
+    /// not come inline.
     Read {
         /// From which file.
         file: File,
@@ -137,6 +139,47 @@ pub struct Done {
     pub result: Result<Output, Error>,
     /// The buffer, whatever the outcome.
     pub buffer: Option<Buffer>,
+    /// What was read or listed, where it was left in the memory that it arrived in.
+    pub(crate) received: Option<Received>,
+}
+
+impl Done {
+    /// An operation that brought no data, or left it in the buffer.
+    pub(crate) fn new(tag: u64, result: Result<Output, Error>, buffer: Option<Buffer>) -> Self {
+        Self { tag, result, buffer, received: None }
+    }
+
+    /// The data of a Read, or the reply message of a Readdirplus, wherever it is: in the buffer, or
+    /// in memory of the connection, which is given back with this.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        let len = match self.result {
+            Ok(Output::Read { count: len, .. } | Output::Listing { len }) => len as usize,
+            _ => return &[],
+        };
+        match (&self.received, &self.buffer) {
+            (Some(received), _) => received,
+            (None, Some(buffer)) => &buffer[..len],
+            (None, None) => &[],
+        }
+    }
+
+    /// Takes the data out, where it is not in the buffer.
+    pub fn take_received(&mut self) -> Option<Received> {
+        self.received.take()
+    }
+
+    /// Copies the data to the start of the buffer, unless it is there already.
+    #[must_use]
+    pub fn in_buffer(mut self) -> Self {
+        if let (Some(received), Some(buffer)) = (&self.received, &mut self.buffer)
+            && let Some(room) = buffer.get_mut(..received.len())
+        {
+            room.copy_from_slice(received);
+            self.received = None;
+        }
+        self
+    }
 }
 
 /// Results, by operation.
@@ -155,7 +198,7 @@ pub enum Output {
     },
     /// Of Access: the bits granted.
     Access(u32),
-    /// Of Read: the data is at the start of the buffer.
+    /// Of Read: the data is [`Done::data`].
     Read {
         /// Bytes; fewer than asked for at the end of the file, or as the server likes.
         count: u32,
@@ -180,9 +223,9 @@ pub enum Output {
     Fsinfo(Box<FsinfoOk>),
     /// Of Fsstat.
     Fsstat(Box<FsstatOk>),
-    /// Of Readdirplus: the listing is in the buffer, see [`listing`](crate::listing).
+    /// Of Readdirplus: the listing is [`Done::data`], see [`listing`](crate::listing).
     Listing {
-        /// Length of the reply message there.
+        /// Length of the reply message.
         len: u32,
     },
 }

@@ -1,8 +1,10 @@
 //! NFS procedures as the client makes them: for each operation the arguments to encode, the
 //! payload to lend, and what its result means. Pure: no connection, no queue.
 
+use std::ops::Range;
+
 use hugepages::Buffer;
-use rpcrdma::{Completed, Payload};
+use rpcrdma::{Completed, Inline, Payload, Received, Reply};
 use wire::nfs3::{self, procedure as p};
 use wire::rpc;
 use wire::xdr::{Decode, Full, Reader, Writer};
@@ -149,19 +151,49 @@ pub(crate) enum Step {
     Again,
 }
 
-/// Decodes a reply. Inline data is copied into the buffer; how much is counted in `copied`.
+/// What became of data that came inline.
+#[derive(Debug, Default)]
+pub(crate) struct Placed {
+    /// Bytes of it that were copied into the buffer.
+    pub(crate) copied: usize,
+    /// It was left in the Receive.
+    pub(crate) received: Option<Received>,
+}
+
+impl Placed {
+    /// Leaves a part of the message where it is, or copies it into the buffer.
+    fn place(
+        &mut self,
+        inline: &mut Inline<'_>,
+        range: Range<usize>,
+        buffer: Option<&mut Buffer>,
+        procedure: &'static str,
+    ) -> Result<(), Error> {
+        self.received = inline.keep(range.clone());
+        if self.received.is_none() {
+            let room = buffer.ok_or(Error::NoBuffer { procedure })?.get_mut(..range.len());
+            let what = "it is longer than asked for";
+            let room = room.ok_or(Error::BadResult { procedure, what })?;
+            self.copied = range.len();
+            room.copy_from_slice(&inline.bytes()[range]);
+        }
+        Ok(())
+    }
+}
+
+/// Decodes a reply; `placed` tells where data is that came inline.
 pub(crate) fn decode(
     op: &Op,
     walk: &mut Walk,
     completed: &mut Completed<'_>,
-    copied: &mut usize,
+    placed: &mut Placed,
 ) -> Result<Step, Error> {
     let (number, name) = of(op, walk);
     if let Op::Read { len, .. } = *op {
-        return read(len, completed, copied).map(Step::Finished);
+        return read(len, completed, placed).map(Step::Finished);
     }
     if let Op::Readdirplus { .. } = op {
-        return listing_len(completed, copied).map(|len| Step::Finished(Output::Listing { len }));
+        return listing_len(completed, placed).map(|len| Step::Finished(Output::Listing { len }));
     }
     let message = completed.message()?;
     let mut r = results(message, name)?;
@@ -208,13 +240,14 @@ pub(crate) fn decode(
     Ok(Step::Finished(step))
 }
 
-/// READ: the data came by Write chunk, or is copied out of the message.
-fn read(len: u32, completed: &mut Completed<'_>, copied: &mut usize) -> Result<Output, Error> {
+/// READ: the data came by Write chunk, or is in the message.
+fn read(len: u32, completed: &mut Completed<'_>, placed: &mut Placed) -> Result<Output, Error> {
     let procedure = "READ";
-    let reply = *completed.result.as_ref().map_err(Clone::clone)?;
+    let Completed { result, buffer, inline, .. } = completed;
+    let reply = *result.as_ref().map_err(|error| error.clone())?;
     let decode = |error| Error::Decode { procedure, error };
     let bad = |what| Error::BadResult { procedure, what };
-    let mut r = results(reply.inline(), procedure)?;
+    let mut r = results(inline.bytes(), procedure)?;
     let ok = take::<nfs3::ReadRes, _, _>(&mut r, procedure)?;
     if ok.count > len {
         return Err(bad("it returns more bytes than were asked for"));
@@ -229,33 +262,31 @@ fn read(len: u32, completed: &mut Completed<'_>, copied: &mut usize) -> Result<O
             r.finish().map_err(decode)?;
         }
         _ => {
+            let start = r.position();
             let data = ok.take_inline_data(&mut r).map_err(decode)?;
-            let buffer = completed.buffer.as_mut().ok_or(Error::NoBuffer { procedure })?;
-            buffer[..data.len()].copy_from_slice(data);
-            *copied = data.len();
+            let range = start..start + data.len();
+            let (count, eof) = (ok.count, ok.eof);
+            placed.place(inline, range, buffer.as_mut(), procedure)?;
+            return Ok(Output::Read { count, eof });
         }
     }
     Ok(Output::Read { count: ok.count, eof: ok.eof })
 }
 
-/// READDIRPLUS: the reply message stays in the buffer, or is copied there, once it is checked.
-fn listing_len(completed: &mut Completed<'_>, copied: &mut usize) -> Result<u32, Error> {
+/// READDIRPLUS: the reply message stays where it is, or is copied into the buffer, once it is
+/// checked.
+fn listing_len(completed: &mut Completed<'_>, placed: &mut Placed) -> Result<u32, Error> {
     listing(completed.message()?)?;
-    let reply = *completed.result.as_ref().map_err(Clone::clone)?;
-    if let Some(len) = reply.in_buffer() {
+    let Completed { result, buffer, inline, .. } = completed;
+    if let Ok(Some(len)) = result.as_ref().map(Reply::in_buffer) {
         return Ok(len);
     }
-    let procedure = "READDIRPLUS";
-    let message = reply.inline();
-    let buffer = completed.buffer.as_mut().ok_or(Error::NoBuffer { procedure })?;
-    let room = buffer.get_mut(..message.len());
-    let room = room.ok_or(Error::BadResult { procedure, what: "it is longer than asked for" })?;
-    room.copy_from_slice(message);
-    *copied = message.len();
-    Ok(message.len() as u32)
+    let len = inline.bytes().len();
+    placed.place(inline, 0..len, buffer.as_mut(), "READDIRPLUS")?;
+    Ok(len as u32)
 }
 
-/// The listing in a buffer that [`Output::Listing`] came back with.
+/// The listing in the [data](crate::Done::data) that [`Output::Listing`] came back with.
 ///
 /// # Errors
 /// The server's refusal, or bytes that are no listing.

@@ -6,6 +6,7 @@
 use hugepages::Buffer;
 
 use crate::Error;
+use crate::inline::Inline;
 use crate::request::Role;
 
 /// An RPC to be made.
@@ -35,7 +36,7 @@ pub enum Payload {
         len: u32,
     },
     /// A result of up to `len` bytes is to be placed at the start of the buffer. When the reply
-    /// comes inline the data is in [`Completed::message`] instead, for the caller to copy.
+    /// comes inline the data is in [`Completed::inline`] instead, for the caller to copy or keep.
     Receive {
         /// Room for the data.
         buffer: Buffer,
@@ -101,30 +102,23 @@ pub struct Completed<'a> {
     /// From [`Call::token`].
     pub token: u64,
     /// The reply, or why there is none.
-    pub result: Result<Reply<'a>, Error>,
+    pub result: Result<Reply, Error>,
     /// The caller's buffer again.
     pub buffer: Option<Buffer>,
+    /// The RPC reply message, when it came inline: in a Receive, apart from the caller's buffer.
+    pub inline: Inline<'a>,
 }
 
 /// Where the reply is.
 #[derive(Clone, Copy, Debug)]
-pub struct Reply<'a> {
-    /// The RPC reply message, when it came inline; empty otherwise.
-    pub(crate) inline: &'a [u8],
-    /// Its length, when it is at the start of the buffer (Reply chunk).
+pub struct Reply {
+    /// The length of the RPC reply message, when it is at the start of the buffer (Reply chunk).
     pub(crate) in_buffer: Option<u32>,
     /// Bytes of the result that were placed in the buffer by Write chunk.
     pub written: Option<u32>,
 }
 
-impl<'a> Reply<'a> {
-    /// The RPC reply message, when it came inline; empty otherwise. It lies in a Receive, apart
-    /// from the caller's buffer.
-    #[must_use]
-    pub fn inline(&self) -> &'a [u8] {
-        self.inline
-    }
-
+impl Reply {
     /// The length of the RPC reply message, when it is at the start of the caller's buffer.
     #[must_use]
     pub fn in_buffer(&self) -> Option<u32> {
@@ -141,7 +135,7 @@ impl Completed<'_> {
         let reply = self.result.as_ref().map_err(Clone::clone)?;
         Ok(match (reply.in_buffer, &self.buffer) {
             (Some(len), Some(buffer)) => &buffer[..len as usize],
-            _ => reply.inline,
+            _ => self.inline.bytes(),
         })
     }
 }

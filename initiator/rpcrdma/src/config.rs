@@ -54,6 +54,9 @@ pub struct TransportConfig {
     pub inline_receive: u32,
     /// Payloads up to this many bytes are copied into the Send rather than gathered.
     pub copy_max: u32,
+    /// Data that comes inline is left in the Receive that it came in, and handed over with it, when
+    /// it is longer than this; shorter data is cheaper to copy.
+    pub receive_copy_max: u32,
     /// How chunks are registered; `None` is windows where the device has them.
     pub registration: Option<Registration>,
     /// How long a connection may take to be made.
@@ -118,6 +121,7 @@ impl TransportConfig {
             inline_send: 4096,
             inline_receive: 4096,
             copy_max: 512,
+            receive_copy_max: 1024,
             registration: None,
             connect_timeout_ns: 5_000_000_000,
             rpc_timeout_ns: 60_000_000_000,
@@ -165,6 +169,12 @@ impl TransportConfig {
     /// slot, which may hold on to a Reply until its Send completes.
     pub(crate) fn recv_wr_max(&self) -> u32 {
         self.max_requests + self.requests()
+    }
+
+    /// Buffers to put in the place of Receives whose data a caller keeps. Without one left, data
+    /// is copied.
+    pub(crate) fn spare_receives(&self) -> u32 {
+        self.max_requests.div_ceil(2)
     }
 
     /// A fresh send side.

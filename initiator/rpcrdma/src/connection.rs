@@ -20,6 +20,7 @@ use verbs::{
 };
 use wire::rpcrdma::private_data::PrivateData;
 
+use crate::backward::{self, Backlog};
 use crate::config::{CALL_MAX, Registration, TransportConfig};
 use crate::credits::Credits;
 use crate::error::{Error, Loss};
@@ -74,6 +75,7 @@ pub(crate) struct Connection<P: Provider> {
     pub(crate) link: Option<P::Connection>,
     pub(crate) sender: Sender,
     pub(crate) receives: Receives,
+    pub(crate) backlog: Backlog,
     pub(crate) slots: Slots,
     pub(crate) credits: Credits,
     pub(crate) limits: Limits,
@@ -107,14 +109,14 @@ impl<P: Provider> Connection<P> {
         // to a long call no other messages.
         let message_max = config.inline_send.max(config.inline_receive).max(CALL_MAX);
         let message_len = memory::aligned(message_max + HEADER_ROOM as u32);
-        let count = (requests + receives) as usize;
+        let count = (requests + receives + config.spare_receives()) as usize;
         let region = memory::map(&config.buffers, message_len * count + long_call::MEMORY_LEN)?;
         let messages = RegisteredPool::carve(region.clone(), 0, message_len, count)?;
         let long_calls = LongCalls::new(region, message_len * count)?;
         let payloads = RegisteredPool::new(&config.buffers)?;
-        let mut take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
-        let slots = Slots::new(requests, xids, &mut take);
-        let receives = (0..receives).map(|_| take()).collect();
+        let take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
+        let slots = Slots::new(requests, xids, take);
+        let receives = Receives::new(&messages.pool, receives, &config);
         let (pause_min, pause_max) = (config.reconnect_min_ns, config.reconnect_max_ns);
         Ok(Self {
             id,
@@ -132,7 +134,8 @@ impl<P: Provider> Connection<P> {
             windows: Windows::none(),
             link: Some(link),
             sender: config.sender(),
-            receives: Receives::new(receives, config.inline_receive),
+            receives,
+            backlog: backward::backlog(),
             slots,
             credits: Credits::new(config.max_requests),
             limits: config.limits(),
@@ -420,6 +423,7 @@ impl<P: Provider> Connection<P> {
         while let Some(index) = self.slots.next_finished() {
             self.finish(index, up);
         }
+        self.backlog.clear();
         // SAFETY: the queue pair is drained and destroyed, and no Reply holds a Receive any more.
         unsafe { self.receives.reclaim_all() };
         if !self.will_recover() {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use hugepages::{Pool, Region};
 use reactor::Timestamp;
 use verbs::{CmEvent, Completion, CompletionQueue as _, Connection as _, Provider};
+use wire::rpc::RpcError;
 use wire::xdr::{Full, Writer};
 
 use crate::call::{Call, Completed, Refusal, Refused};
@@ -49,6 +50,20 @@ pub trait Upcalls {
     /// An RPC has completed, on both conditions. Returns how many payload bytes were copied out of
     /// the reply message.
     fn complete(&mut self, connection: ConnectionId, completed: Completed<'_>) -> usize;
+    /// The server makes a call of its own (RFC 8167): the RPC message of the call is here, that of
+    /// the reply goes to `reply`. Whoever serves no such calls says so.
+    ///
+    /// # Errors
+    /// The error to reply with.
+    fn backward_call(
+        &mut self,
+        connection: ConnectionId,
+        call: &[u8],
+        reply: &mut Writer<'_>,
+    ) -> Result<(), RpcError> {
+        let _ = (connection, call, reply);
+        Err(RpcError::ProgUnavail)
+    }
     /// There is room again after a [`Refusal::Busy`].
     fn wake(&mut self, connection: ConnectionId);
     /// The connection came up or went away.
@@ -205,14 +220,14 @@ impl<P: Provider> Endpoint<P> {
         }
     }
 
-    /// After a batch: Receives go back before anybody is woken, calls of a lost connection before
-    /// new ones, and drained queue pairs go.
+    /// After a batch: the server's calls are answered, Receives go back before anybody is woken, calls of a lost connection go before new ones, and drained queue pairs go.
     fn settle(&mut self, now: Timestamp, up: &mut impl Upcalls) {
         for at in 0..self.touched.len() {
             let index = self.touched[at];
             let Some(connection) = &mut self.places[usize::from(index)].connection else {
                 continue;
             };
+            connection.answer_backward(up);
             connection.repost(now);
             connection.invalidate();
             connection.resend(now, up);

@@ -16,12 +16,14 @@
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
+mod backward;
 mod call;
 pub mod config;
 mod connection;
 mod credits;
 mod endpoint;
 mod error;
+mod inline;
 mod long_call;
 mod lots;
 mod marshal;
@@ -44,6 +46,7 @@ pub use call::{Call, Completed, Payload, Refusal, Refused, Reply};
 pub use config::{BufferConfig, EndpointConfig, Registration, TransportConfig};
 pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
 pub use error::{BadReply, Error, Loss};
+pub use inline::{Inline, Received};
 pub use recovery::Recovery;
 pub use state::State;
 pub use stats::Counters;

@@ -3,8 +3,10 @@
 //! Every path that ends a Receive's use puts it on the repost list; the list goes out as one chain
 //! before waiting callers are woken, so a call never leaves before its Receive is there.
 
+use hugepages::{Buffer, Pool};
 use verbs::{Connection, PostError, RecvWr};
 
+use crate::config::TransportConfig;
 use crate::memory::Loan;
 use crate::stats::Counters;
 use crate::work_id::{Kind, WorkId};
@@ -16,13 +18,27 @@ pub(crate) struct Receives {
     posted: u32,
     /// Bytes each may take: what the server was told.
     message_len_max: u32,
+    /// Buffers for those that callers keep.
+    spares: Pool,
+    /// Data up to this many bytes is not worth keeping.
+    pub(crate) copy_max: usize,
+    /// Buffers that callers have kept.
+    pub(crate) kept: u64,
 }
 
 impl Receives {
-    /// Takes the buffers; all are due for posting.
-    pub(crate) fn new(loans: Box<[Loan]>, message_len_max: u32) -> Self {
-        let repost = (0..loans.len() as u32).collect();
-        Self { loans, repost, posted: 0, message_len_max }
+    /// Takes `count` buffers of a pool, all due for posting, and for spares what is left in it.
+    pub(crate) fn new(pool: &Pool, count: u32, config: &TransportConfig) -> Self {
+        let take = |_| pool.alloc().map_or(Loan::Vacant, Loan::Ours);
+        Self {
+            loans: (0..count).map(take).collect(),
+            repost: (0..count).collect(),
+            posted: 0,
+            message_len_max: config.inline_receive,
+            spares: pool.clone(),
+            copy_max: config.receive_copy_max as usize,
+            kept: 0,
+        }
     }
 
     /// Posts all that are due as one chain.
@@ -72,6 +88,19 @@ impl Receives {
             Loan::Ours(buffer) => &buffer[..(len as usize).min(buffer.len())],
             _ => &[],
         }
+    }
+
+    /// Takes the buffer of a message out and puts a spare one in its place, if there is one.
+    pub(crate) fn keep(&mut self, index: u32) -> Option<Buffer> {
+        let loan = &mut self.loans[index as usize];
+        if !matches!(loan, Loan::Ours(_)) {
+            return None;
+        }
+        let spare = self.spares.alloc()?;
+        let kept = loan.take();
+        *loan = Loan::Ours(spare);
+        self.kept += 1;
+        kept
     }
 
     /// The message has been dealt with.

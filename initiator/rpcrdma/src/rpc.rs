@@ -6,18 +6,17 @@ use wire::rpcrdma::{ErrorBody, Header, Kind as HeaderKind};
 use wire::xdr::{Full, Writer};
 
 use crate::Upcalls;
+use crate::backward::is_call;
 use crate::call::{Call, Completed, Refusal, Refused, Reply};
 use crate::connection::Connection;
 use crate::error::{BadReply, Error, Loss};
+use crate::inline::Inline;
 use crate::marshal::{self, Frame};
 use crate::reply::{self, Arrival, Offered};
 use crate::request::Matched;
 use crate::state::State;
 use crate::stats::Counters;
 use crate::work_id::Kind;
-
-/// Message type of a call (RFC 5531 §9); the second word of an RPC message.
-const RPC_CALL: [u8; 4] = 0u32.to_be_bytes();
 
 impl<P: Provider> Connection<P> {
     /// Takes a call: encodes it into a request slot and puts its Send into the next chain.
@@ -214,9 +213,10 @@ impl<P: Provider> Connection<P> {
                 (xid, Err(Error::BadReply { remote, what: BadReply::Header(error) }))
             }
         };
-        let backward = header.as_ref().is_ok_and(|header| is_call(header, message));
-        self.counters.backward_calls += u64::from(backward);
-        let awaiting = self.slots.awaiting(xid).filter(|_| !backward);
+        let awaiting = self.slots.awaiting(xid);
+        let known = awaiting.is_some();
+        let backward = header.as_ref().is_ok_and(|header| is_call(header, message, known));
+        let awaiting = awaiting.filter(|_| !backward);
         self.counters.bad_xids += u64::from(awaiting.is_none() && !backward && header.is_ok());
         if let Some(rkey) = invalidated
             && !awaiting.is_some_and(|index| self.slots.get(index).end_key(rkey))
@@ -226,7 +226,11 @@ impl<P: Provider> Connection<P> {
             let what = BadReply::ForeignInvalidation(rkey);
             return self.fail(Error::BadReply { remote, what }, now);
         }
-        let Some(index) = awaiting else { return self.receives.release(receive) };
+        let index = match awaiting {
+            Some(index) => index,
+            None if backward => return self.on_backward_call(receive, len),
+            None => return self.receives.release(receive),
+        };
         let request = self.slots.get(index);
         let grant = header.as_ref().ok().map(|header| header.credits);
         let outcome =
@@ -273,17 +277,18 @@ impl<P: Provider> Connection<P> {
         request.pending = false;
         let (token, buffer) = (request.token, request.payload.take());
         self.long_calls.put(request.long.take());
-        let message = self.receives.message(receive, len);
+        let (mut start, len) = (len as usize, len as usize);
         let result = outcome.map(|arrival| match arrival {
             Arrival::Inline { header_len, written } => {
-                Reply { inline: &message[header_len..], in_buffer: None, written }
+                start = header_len;
+                Reply { in_buffer: None, written }
             }
-            Arrival::InReplyChunk { len } => {
-                Reply { inline: &[], in_buffer: Some(len), written: None }
-            }
+            Arrival::InReplyChunk { len } => Reply { in_buffer: Some(len), written: None },
         });
-        let copied = up.complete(self.id, Completed { token, result, buffer });
+        let inline = Inline::new(&mut self.receives, receive, start..len);
+        let copied = up.complete(self.id, Completed { token, result, buffer, inline });
         self.counters.fixup_copy_count += copied as u64;
+        self.counters.kept_receives = self.receives.kept;
         self.receives.release(receive);
         self.slots.put_if_free(index);
     }
@@ -303,7 +308,8 @@ impl<P: Provider> Connection<P> {
         request.reply = None;
         let (token, buffer) = (request.token, request.payload.take());
         self.long_calls.put(request.long.take());
-        up.complete(self.id, Completed { token, result: Err(cause.clone()), buffer });
+        let (result, inline) = (Err(cause.clone()), Inline::NONE);
+        up.complete(self.id, Completed { token, result, buffer, inline });
         self.slots.put_if_free(index);
     }
 
@@ -317,12 +323,6 @@ impl<P: Provider> Connection<P> {
             self.finish(index, up);
         }
     }
-}
-
-/// RFC 8167 §4: a call in the backward direction has no chunks and is a call by its message type.
-fn is_call(header: &Header<'_>, message: &[u8]) -> bool {
-    matches!(header.kind, HeaderKind::Msg)
-        && message.get(header.len + 4..header.len + 8) == Some(&RPC_CALL)
 }
 
 /// What a parsed header means for the call that it answers.

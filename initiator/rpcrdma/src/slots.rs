@@ -66,6 +66,11 @@ impl Slots {
         Some(index)
     }
 
+    /// A free slot for the reply to a backward call, which brings its XID along.
+    pub(crate) fn take_for_reply(&mut self) -> Option<u32> {
+        self.free.pop()
+    }
+
     /// Sees to it that the XIDs do not run out.
     pub(crate) fn on_time(&mut self, now_ns: u64) {
         self.xids.on_time(now_ns);

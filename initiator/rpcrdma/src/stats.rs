@@ -38,6 +38,8 @@ counters! {
     pullup_copy_count,
     /// Payload bytes copied out of the Receive buffer.
     fixup_copy_count,
+    /// Replies whose data was handed over in the Receive that it came in.
+    kept_receives,
     /// Calls that could not be marshalled.
     failed_marshal_count,
     /// Replies that did not make sense.
@@ -58,7 +60,7 @@ counters! {
     connect_count,
     /// Calls sent again, on another connection than before.
     retransmissions,
-    /// Calls posted.
+    /// Calls posted, and replies to the server's calls.
     sends,
     /// Replies matched to their call.
     recvs,
@@ -70,8 +72,10 @@ counters! {
     slot_waits,
     /// Replies that arrived before their gathered Send had completed, and waited for it.
     replies_before_send,
-    /// Calls from the server, which this version refuses.
+    /// Calls from the server.
     backward_calls,
+    /// Those of them that were dropped, for they were more than it was granted.
+    backward_dropped,
     /// Completions for Sends that were not in flight.
     stale_completions,
     /// Send Queue entries posted: Sends, and operations on windows.

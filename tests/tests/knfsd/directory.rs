@@ -48,9 +48,8 @@ fn list(session: &mut Session, dir: File) -> BTreeSet<(String, u64)> {
     for _ in 0..=FILES {
         let buffer = session.buffer();
         let done = session.op(Op::Readdirplus { dir, cookie, verifier }, Some(buffer));
-        let Ok(Output::Listing { len }) = done.result else { panic!("{:?}", done.result) };
-        let buffer = done.buffer.expect("the listing is in it");
-        let listing = client::listing(&buffer[..len as usize]).unwrap();
+        assert!(matches!(done.result, Ok(Output::Listing { .. })), "{:?}", done.result);
+        let listing = client::listing(done.data()).unwrap();
         verifier = listing.verifier;
         for entry in listing.entries.iter() {
             cookie = entry.cookie;

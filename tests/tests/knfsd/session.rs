@@ -161,12 +161,12 @@ impl Session {
         let mut buffer = self.buffer();
         buffer.fill(0xee);
         let done = self.op(Op::Read { file, offset, len }, Some(buffer));
-        let Ok(Output::Read { count, eof }) = done.result else {
+        let Ok(Output::Read { eof, .. }) = done.result else {
             panic!("READ of {len} at {offset}: {:?}", done.result)
         };
-        let buffer = done.buffer.expect("the buffer comes back");
+        let buffer = done.buffer.as_ref().expect("the buffer comes back");
         assert!(buffer[len as usize..].iter().all(|&byte| byte == 0xee), "beyond what was asked");
-        (buffer[..count as usize].to_vec(), eof)
+        (done.data().to_vec(), eof)
     }
 
     /// What must hold whenever nothing is in flight.

@@ -129,6 +129,18 @@ orders! {
     err_chunk = "err-chunk",
     /// Answer ERR_VERS.
     err_vers = "err-vers",
+    /// Place data behind the client's chunk.
+    write_outside = "write-outside",
+    /// Place data once more after the reply, when the key is no longer valid.
+    write_late = "write-late",
+    /// Place data by the key of an earlier call.
+    write_stale = "write-stale",
+    /// Place data into the memory of another client.
+    write_elsewhere = "write-elsewhere",
+    /// Call the client (RFC 8167), all at once, before the next reply.
+    backward_calls = "backward-calls",
+    /// Call the client with a chunk.
+    backward_chunks = "backward-chunks",
     /// Return half of what READ asked for.
     short_read = "short-read",
     /// Take half of what WRITE brought.

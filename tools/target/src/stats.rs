@@ -110,6 +110,14 @@ counters! {
     nfs_errors,
     /// Work requests that failed (not those flushed after a disconnect).
     wr_errors,
+    /// Calls made to clients.
+    backward_calls,
+    /// Replies to them.
+    backward_replies,
+    /// Those of the replies that say that there is no such program.
+    backward_refused,
+    /// RDMA_ERRORs in their place.
+    backward_errors,
     /// Replies falsified, held back or dropped by order.
     misbehaved,
     /// MOUNT calls over TCP.

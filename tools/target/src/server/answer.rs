@@ -6,13 +6,13 @@ use reactor::Timestamp;
 use verbs::{Op, Provider, Sge};
 use wire::rpcrdma::{Chunk, Emit, EmitKind, ErrorBody, Header, Segment, VERSION, emit_error};
 
-use super::Service;
 use super::connection::{Connection, Reply, Served, Slot};
 use super::falsify::Falsify;
 use super::nfs::{Answer, Nfs, Room, Unanswered};
 use super::plan::{Plan, Refusal, SEGMENTS_MAX, WRITE_CHUNKS_MAX};
 use super::plane::Plane;
 use super::send_queue::{Held, Wr};
+use super::{Service, trespass};
 use crate::misbehave::{Every, Misbehaviour};
 
 /// Parts of a staging buffer start on a cache line.
@@ -199,8 +199,21 @@ impl<P: Provider> Connection<P> {
         let op = invalidate.map_or(Op::Send, |rkey| Op::SendWithInvalidate { rkey });
         let send = Wr { op, sge: sge(&inline, sent) };
         let staged = staged.filter(|_| !writes.is_empty()).map(|staged| staged.buffer);
-        let reply = Reply { inline, staged, writes, send, copies: lies.copies };
+        let mut reply = Reply { inline, staged, writes, send, copies: lies.copies, late: None };
+        self.bend(&mut reply, context.service);
+        self.call_back(plan.xid, reply.entries(), context.service);
         self.finish(call, credits, &lies, reply, context);
+    }
+
+    /// Sends RDMA Writes elsewhere than they belong, if that is ordered.
+    fn bend(&mut self, reply: &mut Reply, service: &mut Service) {
+        let Some(place) = reply.writes.first().and_then(trespass::place) else { return };
+        let seen = service.chunk_seen.replace((self.index, place));
+        let elsewhere = seen.filter(|(index, _)| *index != self.index).map(|(_, place)| place);
+        let before = self.chunk_before.replace(place);
+        let known = trespass::Known { before, elsewhere };
+        let bent = trespass::trespass(&service.nfs.switch, reply, known);
+        service.nfs.stats.misbehaved.add(u64::from(bent));
     }
 
     fn finish(
@@ -255,7 +268,7 @@ impl<P: Provider> Connection<P> {
         let sent = emit_error(xid, credits, body, &mut inline).unwrap_or(0);
         let send = Wr { op: Op::Send, sge: sge(&inline, sent) };
         let writes = std::mem::take(&mut self.writes);
-        let reply = Reply { inline, staged: None, writes, send, copies: 1 };
+        let reply = Reply { inline, staged: None, writes, send, copies: 1, late: None };
         self.finish(call, credits, &Falsify::nothing(), reply, context);
         if close {
             self.close_when_sent();
@@ -264,7 +277,7 @@ impl<P: Provider> Connection<P> {
     }
 }
 
-fn sge(buffer: &Buffer, length: usize) -> Sge {
+pub(super) fn sge(buffer: &Buffer, length: usize) -> Sge {
     Sge { addr: buffer.addr(), length: length as u32, lkey: buffer.keys().lkey }
 }
 

@@ -22,7 +22,7 @@ use super::credits::Credits;
 use super::plan::SEGMENTS_MAX;
 use super::plane::{Plane, Registered};
 use super::send_queue::{GROUP_BITS, Held, SendQueue, Wr};
-use super::{Service, StartError};
+use super::{Service, StartError, backward, trespass};
 use crate::config::Config;
 
 /// Receives posted beyond the credits, so that a client that oversteps is seen before it is cut
@@ -72,13 +72,15 @@ pub(super) struct Reply {
     pub(super) writes: Vec<Wr>,
     pub(super) send: Wr,
     pub(super) copies: usize,
+    /// Posted behind the Send, by order.
+    pub(super) late: Option<Wr>,
 }
 
 /// See the module documentation.
 pub(super) struct Connection<P: Provider> {
     /// First, so that the queue pair is gone before its memory.
     id: P::Connection,
-    index: u16,
+    pub(super) index: u16,
     state: State,
     pub(super) slots: Vec<Slot>,
     posted: usize,
@@ -88,6 +90,10 @@ pub(super) struct Connection<P: Provider> {
     delayed: VecDeque<(Timestamp, Reply)>,
     pub(super) send_queue: SendQueue,
     pub(super) credits: Credits,
+    /// Calls to the client that it has not answered.
+    pub(super) backward_open: u32,
+    /// Where the last chunk was that was written to.
+    pub(super) chunk_before: Option<trespass::Place>,
     /// Closes as soon as everything sent has arrived.
     closing: bool,
     /// Largest inline reply.
@@ -151,6 +157,8 @@ impl<P: Provider> Connection<P> {
             delayed: VecDeque::new(),
             send_queue: SendQueue::new(tag, sends),
             credits: Credits::new(),
+            backward_open: 0,
+            chunk_before: None,
             closing: false,
             inline_bytes: inline_bytes.min(config.inline_send_bytes) as usize,
             invalidate: peer.is_some_and(|peer| peer.remote_invalidation),
@@ -279,8 +287,12 @@ impl<P: Provider> Connection<P> {
             return;
         }
         let len = (done.byte_len as usize).min(buffer.len());
-        *place = Slot::Called(buffer, len);
         service.nfs.stats.receives.add(1);
+        if self.backward_open > 0 && backward::is_answer(&buffer[..len], &service.nfs.stats) {
+            self.backward_open -= 1;
+            return self.recycle(slot, buffer);
+        }
+        *place = Slot::Called(buffer, len);
         if self.credits.called() {
             service.nfs.stats.credit_overruns.add(1);
         }
@@ -383,7 +395,7 @@ impl<P: Provider> Connection<P> {
 
     fn push(&mut self, mut reply: Reply) {
         let sends = std::iter::repeat_n(reply.send, reply.copies);
-        let wrs = reply.writes.drain(..).chain(sends);
+        let wrs = reply.writes.drain(..).chain(sends).chain(reply.late);
         let inline = reply.inline.lend();
         let staged = reply.staged.map(Buffer::lend);
         self.send_queue.push(Held::Reply { inline, staged }, wrs, false);
@@ -460,7 +472,7 @@ pub(super) enum Served {
 impl Reply {
     /// Send Queue entries that it takes.
     pub(super) fn entries(&self) -> u32 {
-        (self.writes.len() + self.copies) as u32
+        (self.writes.len() + self.copies + usize::from(self.late.is_some())) as u32
     }
 }
 

@@ -9,6 +9,7 @@
 //! its queue pair has given everything back, and otherwise stays mapped for ever.
 
 mod answer;
+mod backward;
 mod connection;
 mod credits;
 mod falsify;
@@ -18,6 +19,7 @@ mod nfs_types;
 mod plan;
 mod plane;
 mod send_queue;
+mod trespass;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -84,6 +86,8 @@ struct Service {
     credits: u32,
     /// It is ordered that the server restarts.
     restart: bool,
+    /// Where a chunk of some connection was, and of which, for those who are told to trespass.
+    chunk_seen: Option<(u16, trespass::Place)>,
 }
 
 /// See the module documentation.
@@ -121,7 +125,7 @@ impl<P: Provider> Server<P> {
             connections: Vec::new(),
             planes: Vec::new(),
             plane_of: Vec::new(),
-            service: Service { nfs, credits: config.credits, restart: false },
+            service: Service { nfs, credits: config.credits, restart: false, chunk_seen: None },
             config,
             next_control: Timestamp::default(),
             completions: [Completion::default(); COMPLETIONS_PER_TURN],
