@@ -1,0 +1,37 @@
+# What is done to the link, the server and the device.
+# shellcheck shell=bash
+
+# Packets that came over rxe0 so far: progress, as seen from outside the client.
+packets() { cat /sys/class/infiniband/rxe0/ports/1/hw_counters/rcvd_pkts 2>/dev/null || echo 0; }
+
+# Until so many more packets have come, at most so long. Status 1 if the job ends first.
+wait_for_packets() { # COUNT SECONDS
+    local goal=$(($(packets) + $1)) limit=$((SECONDS + $2))
+    while (($(packets) < goal)); do
+        job_runs || return 1
+        ((SECONDS < limit)) || give_up "not $1 packets within $2 s"
+        sleep 0.1
+    done
+}
+
+# Asks the host for something and waits until it is done.
+ask() { # kill-server|boot-server
+    local request=$INITIATOR_CONTROL/$1
+    : >"$request"
+    while [[ -e $request ]]; do sleep 0.1; done
+}
+
+stop_knfsd() { rpc.nfsd 0; }
+
+# As tools/rxe-vm.d/guest/knfsd.sh starts it.
+start_knfsd() {
+    rpc.nfsd --no-nfs-version 4 8
+    echo "rdma 20049" >/proc/fs/nfsd/portlist
+}
+
+lose() { # PERCENT: of what leaves this machine
+    modprobe sch_netem
+    tc qdisc add dev v0 root netem loss "$1%"
+}
+
+heal() { tc qdisc del dev v0 root; }

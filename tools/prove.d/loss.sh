@@ -1,0 +1,16 @@
+# shellcheck shell=bash disable=SC2034
+about='1 % of the packets lost, both ways, under a verified job (--set percent=N)'
+machines=two
+percent=${prove_percent:-1}
+
+server() { lose "$percent"; }
+
+proof() {
+    lose "$percent"
+    run_job loss 300 "$(verify_job 16k 16m 16)"
+    told "dropped of what the client sent" "$(tc -s qdisc show dev v0 | sed -n 's/.*(\(dropped [0-9]*\),.*/\1/p')"
+    heal
+    assert_verified loss $((16 << 20))
+    told "connections made" "$(counter loss connect_count)"
+    told "calls sent again" "$(counter loss retransmissions)"
+}
