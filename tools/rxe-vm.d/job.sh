@@ -7,6 +7,7 @@
 #   pid          QEMU's process
 #   started, go  two machines: the server's command has run; the client may start
 #   control/     two machines: what the client asks of the host, see two.sh
+#   monitor.in, monitor.out   two machines: QEMU's monitor
 # shellcheck shell=bash
 
 server_addr=10.90.0.1

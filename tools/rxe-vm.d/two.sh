@@ -40,7 +40,7 @@ make_disk() {
 start_client() {
     make_job "$client" client 0 bash -c "$client_command"
     mkdir "$client/control"
-    two_link client server 02
+    two_link client server 02 "$client"
     start_machine "$client" "${link[@]}"
     client_machine=$machine
     follow_all "$client_machine" "$client" cat
@@ -51,7 +51,7 @@ start_server() {
     server_boots=$((server_boots + 1))
     server=$pair/server.$server_boots
     make_job "$server" server 0 bash -c "$(server_job)"
-    two_link server client 01
+    two_link server client 01 "$server"
     start_machine "$server" "${link[@]}" "${disk_args[@]}"
     server_machine=$machine
     follow_all "$server_machine" "$server" sed -u 's/^/server: /' >&2
@@ -77,6 +77,8 @@ serve_client() {
     while kill -0 "$client_machine" 2>/dev/null; do
         answer kill-server kill_server
         answer boot-server boot_server
+        answer unplug cable off
+        answer plug cable on
         sleep 0.1
     done
     finish_machine "$client_machine" "$client"
@@ -84,9 +86,9 @@ serve_client() {
         say "the server had ended before the client"
 }
 
-answer() { # REQUEST FUNCTION
+answer() { # REQUEST FUNCTION [ARGUMENT...]
     [[ -e $client/control/$1 ]] || return 0
-    "$2"
+    "${@:2}"
     rm -f "$client/control/$1"
 }
 
@@ -114,9 +116,21 @@ boot_server() {
     kill "$client_machine" 2>/dev/null || true
 }
 
-two_link() { # MINE OTHER LAST-OCTET; sets link
+# Pulls or plugs the cable between the two: both ends see their carrier go or come.
+cable() { # off|on
+    local end
+    for end in "$client" ${server_machine:+"$server"}; do
+        # Opened both ways, so as not to wait for a reader if that machine has ended.
+        echo "set_link card $1" 1<>"$end/monitor.in"
+    done
+    say "the cable is $([[ $1 == on ]] && echo plugged in || echo unplugged)"
+}
+
+two_link() { # MINE OTHER LAST-OCTET DIRECTORY; sets link
     local local_end=local.type=unix,local.path=$pair/$1.sock
     local remote_end=remote.type=unix,remote.path=$pair/$2.sock
+    mkfifo "$4/monitor.in" "$4/monitor.out"
     link=(-netdev "dgram,id=net,$local_end,$remote_end"
-        -device "virtio-net-pci,netdev=net,mac=52:54:00:90:00:$3,host_mtu=4500")
+        -device "virtio-net-pci,id=card,netdev=net,mac=52:54:00:90:00:$3,host_mtu=4500"
+        -chardev "pipe,id=monitor,path=$4/monitor" -mon chardev=monitor,mode=readline)
 }
