@@ -20,6 +20,7 @@ server() {
 
 # Every Send packet as it left: its number, and whether each repetition of it carries
 # the bytes that it had the first time. Prints: packets, repetitions, changed ones.
+# shellcheck disable=SC2154 # from lib/job.sh
 repetitions() {
     tcpdump -r "$out/wire.pcap" -xx -nn 2>/dev/null | awk '
         function packet(    key, opcode, qp, psn, body) {

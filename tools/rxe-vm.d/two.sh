@@ -71,8 +71,8 @@ server_started() {
     return 1
 }
 
-# Does what the client asks for by files in its control directory, and takes each
-# away when that is done; until the client ends.
+# Does what the client asks for by directories in its control/ (made in one step, unlike
+# files), and takes each away when that is done; until the client ends.
 serve_client() {
     while kill -0 "$client_machine" 2>/dev/null; do
         answer kill-server kill_server
@@ -89,7 +89,7 @@ serve_client() {
 answer() { # REQUEST FUNCTION [ARGUMENT...]
     [[ -e $client/control/$1 ]] || return 0
     "${@:2}"
-    rm -f "$client/control/$1"
+    rmdir "$client/control/$1"
 }
 
 # As if its plug were pulled: nothing in the guest gets to know.

@@ -17,7 +17,7 @@ wait_for_packets() { # COUNT SECONDS
 # Asks the host for something and waits until it is done.
 ask() { # kill-server|boot-server|unplug|plug
     local request=$INITIATOR_CONTROL/$1
-    : >"$request"
+    mkdir "$request"
     while [[ -e $request ]]; do sleep 0.1; done
 }
 

@@ -28,7 +28,7 @@ start_job() { # NAME JOB [OPTION...]
     # Stalls are the emulated CPUs' doing.
     RUST_LOG=${RUST_LOG:-warn,reactor=error} "$initiator" run "${client_options[@]}" "${@:3}" \
         --output-format json --output "$out/$name.json" "$out/$name.fio" 2>"$out/$name.err" &
-    job_pid=$! job_started=$SECONDS
+    job_pid=$!
 }
 
 job_runs() { [[ -n $job_pid ]] && kill -0 "$job_pid" 2>/dev/null; }
@@ -48,7 +48,6 @@ end_job() { # NAME SECONDS
     ((!status)) || grep -v '^$' "$out/$1.err" | tail -n 5 >&2
     equal "exit status of the job" "$status" 0
     [[ -s $out/$1.json ]] || give_up "it left no report"
-    told "seconds that it took" "$((SECONDS - job_started))"
 }
 
 run_job() { # NAME SECONDS JOB [OPTION...]
