@@ -3,7 +3,7 @@ about='the server'\''s RDMA acknowledges held back, so that Replies overtake the
 machines=two
 options=(--inline 16384)
 # Longer than the device waits for one before it sends again, which is half a second.
-delay=${prove_delay:-1500ms}
+delay=${prove_delay:-1000ms}
 drop=${prove_drop:-20}
 
 
@@ -44,11 +44,11 @@ proof() {
     tcpdump -i v0 -Q out -s 0 -B 16384 -w "$out/wire.pcap" udp dst port 4791 2>"$out/tcpdump.err" &
     dump=$!
     sleep 2
-    run_job overtaken 300 "$(pattern_job overtaken 4k 2m 16)" --inline 16k
+    run_job overtaken 300 "$(pattern_job overtaken 4k 1m 16)" --inline 16k
     kill -INT $dump
     wait $dump || true
-    assert_verified overtaken $((2 << 20))
-    equal "WRITEs gathered into the Send" "$(counter overtaken gathered_sends)" 512
+    assert_verified overtaken $((1 << 20))
+    equal "WRITEs gathered into the Send" "$(counter overtaken gathered_sends)" 256
     told "calls" "$(counter overtaken sends)"
     at_least "Replies that came before their Send's completion" "$(counter overtaken replies_before_send)" 10
     read -r packets again changed < <(repetitions)
