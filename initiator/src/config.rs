@@ -212,6 +212,10 @@ impl Settings {
             page_size: self.memory.page_size.as_ref().map_or_else(Default::default, |s| s.0),
             ..BufferConfig::default()
         };
+        #[cfg(feature = "planted-faults")]
+        {
+            config.planted.release_on_reply_alone = true;
+        }
         config.validate()?;
         Ok(config)
     }
