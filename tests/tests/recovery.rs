@@ -278,3 +278,22 @@ fn an_address_that_moves_costs_nothing_but_time() {
     assert_eq!(house.fabric.violation_count(), 0);
     assert_eq!(house.buffers_home(), 64);
 }
+
+/// The drain's marker could not be posted, so the queue pair was destroyed with flushed Receives
+/// on the completion queue; they were taken for Receives of the next one.
+#[test]
+fn completions_of_a_queue_pair_destroyed_without_a_drain_are_not_for_the_next_one() {
+    let (mut house, file) = house(plan());
+    for round in 1..8 {
+        let qp = house.client_qp();
+        house.faults().set(qp, FaultPlan::new().fail_post(1, 12));
+        let now = house.now();
+        house.target.disconnect_all(now);
+        house.run_until(|house| house.counters().connect_count == round + 1);
+        submit_writes(&mut house, file, round);
+        check_writes(&mut house, file, round);
+    }
+    let counters = house.counters();
+    assert_eq!((counters.stale_completions, house.fabric.violation_count()), (0, 0));
+    assert_eq!(house.buffers_home(), 64, "every buffer is home");
+}

@@ -266,7 +266,6 @@ impl<P: Provider> Endpoint<P> {
         self.leave_other_device(index);
         let cq = self.reserve_cq(index);
         let place = &mut self.places[index];
-        place.tag = place.tag.wrapping_add(1) & 0xfff;
         let Some(connection) = &mut place.connection else {
             return;
         };
@@ -354,6 +353,8 @@ impl<P: Provider> Endpoint<P> {
             return;
         };
         connection.after_drain(now, up);
+        // What the queue pair may have left on the completion queue is for nobody.
+        place.tag = place.tag.wrapping_add(1) & 0xfff;
         let closed = connection.state == State::Closed;
         let released = closed || !connection.holds_device();
         let lost = |&mut (at, _): &mut (usize, u32)| released || self.cqs[at].dead;
