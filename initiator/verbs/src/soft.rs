@@ -83,6 +83,7 @@ struct Fabric {
     next_qp_num: AtomicU32,
     next_domain: AtomicU32,
     retransmissions: AtomicU64,
+    overruns: AtomicU64,
     /// See [`Faults::allow_remote_invalidate`].
     remote_invalidate: AtomicBool,
 }
@@ -130,6 +131,7 @@ impl SoftFabric {
                 next_qp_num: AtomicU32::new(17),
                 next_domain: AtomicU32::new(1),
                 retransmissions: AtomicU64::new(0),
+                overruns: AtomicU64::new(0),
                 remote_invalidate: AtomicBool::new(false),
             }),
         }
@@ -176,6 +178,14 @@ impl SoftFabric {
     pub fn retransmissions(&self) -> u64 {
         self.inner.retransmissions.load(Ordering::Relaxed)
     }
+
+    /// How often a queue was asked for more than it holds: work requests posted to a full queue,
+    /// messages that found no Receive, completion queues that overflowed. What a fault plan asked
+    /// for does not count.
+    #[must_use]
+    pub fn overruns(&self) -> u64 {
+        self.inner.overruns.load(Ordering::Relaxed)
+    }
 }
 
 impl std::fmt::Debug for SoftFabric {
@@ -208,6 +218,10 @@ impl Provider for SoftFabric {
 }
 
 impl Fabric {
+    fn overrun(&self) {
+        self.overruns.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn violation(&self, violation: Violation) {
         let mut all = lock(&self.violations);
         if all.kept.len() < VIOLATIONS_MAX {

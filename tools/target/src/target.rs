@@ -10,7 +10,7 @@ use crate::config::{Config, Storage};
 use crate::fs::{AnyFs, DirFs, FileSystem, Kind, MemFs};
 use crate::misbehave::Switch;
 use crate::mountd::Mountd;
-use crate::server::{Server, StartError};
+use crate::server::{Server, StartError, to_wire};
 use crate::stats::Stats;
 
 /// A running target. Dropping it ends every connection and closes its ports.
@@ -47,6 +47,11 @@ impl<P: Provider> Target<P> {
     /// Where MOUNT listens, over TCP.
     pub fn mount_addr(&self) -> SocketAddr {
         self.mountd.local_addr()
+    }
+
+    /// The root of the file system, as MOUNT would give it.
+    pub fn root(&mut self) -> wire::nfs3::FileHandle {
+        to_wire(self.server.fs().root())
     }
 
     /// What has happened so far; may be read from any thread.

@@ -53,6 +53,13 @@ impl SoftConnection {
         Self::new(fabric, link, PASSIVE, Some(fabric.devices.accepting()))
     }
 
+    /// A post that failed may have found its queue full.
+    fn count_overrun(&self, errno: i32) {
+        if errno == libc::ENOMEM {
+            self.fabric.overrun();
+        }
+    }
+
     fn new(
         fabric: &Arc<Fabric>,
         link: Arc<Link>,
@@ -221,7 +228,7 @@ impl Connection for SoftConnection {
                 if let Some(errno) = strikes(&mut plan.fail_post) {
                     return Err(errno);
                 }
-                qp.sq.push(&wr, &qp.reclaimed)?;
+                qp.sq.push(&wr, &qp.reclaimed).inspect_err(|&errno| self.count_overrun(errno))?;
                 if let Op::BindWindow { window, new_rkey, .. } = wr.op {
                     let keys = self.fabric.keys.read().unwrap_or_else(PoisonError::into_inner);
                     keys.bind_posted(window, new_rkey);
@@ -245,7 +252,10 @@ impl Connection for SoftConnection {
             return refused(0, libc::EINVAL);
         };
         let result = post_all(chain, |wr| {
-            strikes(&mut plan.fail_recv_post).map_or_else(|| qp.rq.push(wr, &qp.reclaimed), Err)
+            if let Some(errno) = strikes(&mut plan.fail_recv_post) {
+                return Err(errno);
+            }
+            qp.rq.push(wr, &qp.reclaimed).inspect_err(|&errno| self.count_overrun(errno))
         });
         if *state == QpState::Error {
             qp.flush();

@@ -140,6 +140,7 @@ impl SharedCq {
         let mut ring = lock(&self.ring);
         if ring.len == ring.entries.len() {
             self.overflowed.store(true, Ordering::Release);
+            self.fabric.overrun();
             return;
         }
         let mut at = ring.head + ring.len;

@@ -59,11 +59,14 @@ impl LinkState {
         }
         let (sender, receiver) = self.pair(s);
         let (Some(from), Some(to)) = (&sender.qp, &mut receiver.qp) else { return Outcome::Lost };
-        let Some((_, recv)) = to.rq.front() else { return Outcome::NotReady };
         if sender.plan.rnr > 0 {
             sender.plan.rnr -= 1;
             return Outcome::NotReady;
         }
+        let Some((_, recv)) = to.rq.front() else {
+            turn.fabric.overrun();
+            return Outcome::NotReady;
+        };
         let len = from.sq.get(pos).len;
         let (here, there) = if len > recv.sge.length {
             (WcStatus::LocalLength, WcStatus::RemoteInvalidRequest)
