@@ -27,6 +27,7 @@
 
 mod addr;
 mod chain;
+mod channel;
 mod cm;
 mod connection;
 mod convert;

@@ -7,7 +7,8 @@
 //! Threading: a [`Provider`] may be cloned into every reactor; whatever it makes (connections,
 //! completion queues, domains) stays on the thread that made it. Nothing here blocks: progress
 //! of a connection is seen by polling [`Connection::poll_event`], progress of work requests by
-//! polling [`CompletionQueue::poll`].
+//! polling [`CompletionQueue::poll`]. Who has nothing to do may sleep on the descriptors that
+//! [`CompletionQueue::arm`], [`Connection::event_fd`] and [`Listener::event_fd`] give.
 //!
 //! Memory: a work request names memory by address. From the moment it is posted until its
 //! completion is polled, or a later completion of the same queue implies it, or the queue pair is
@@ -25,6 +26,7 @@ pub mod ibv;
 pub mod soft;
 
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 pub use error::{Error, PostError};
 pub use window::{MemoryWindow, RegionHandle, WindowAccess, WindowHandle, next_rkey};
@@ -66,6 +68,10 @@ pub trait Listener {
     /// [`CmEvent::RouteResolved`] announces on the active side: its device is known, a queue pair
     /// can be made, then [`Connection::accept`] or [`Connection::reject`].
     fn poll(&mut self) -> Result<Option<Incoming<Self::Connection>>, Error>;
+    /// Readable while [`poll`](Self::poll) has something. `None`: it must be polled.
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A connection request as it arrives at a listener.
@@ -145,6 +151,13 @@ pub trait CompletionQueue: Clone {
     fn poll(&self, out: &mut [Completion]) -> Result<usize, Error>;
     /// How many entries it was made for, at least as many as asked.
     fn depth(&self) -> u32;
+    /// Asks to be told once of completions: the descriptor becomes readable when one is added after
+    /// this call, and stays so until the next one. Poll once more before sleeping on it: what was
+    /// added before is not told. It may become readable without cause. `Ok(None)`: what comes next
+    /// is seen only by polling.
+    fn arm(&self) -> Result<Option<BorrowedFd<'_>>, Error> {
+        Ok(None)
+    }
 }
 
 /// A queue pair together with the identifier that connects it.
@@ -161,6 +174,12 @@ pub trait Connection {
     /// The next connection event, if any. A system call on `ibv`: poll it on a timer, not in
     /// every turn.
     fn poll_event(&mut self) -> Option<CmEvent>;
+
+    /// Readable while [`poll_event`](Self::poll_event) has something. `None`: what comes next is
+    /// seen only by polling.
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// The device behind the route; `None` before `RouteResolved`.
     fn device(&self) -> Option<&DeviceInfo>;

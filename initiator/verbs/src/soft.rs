@@ -23,6 +23,7 @@
 //!
 //! Faults it must survive and can cause: see [`faults`].
 
+mod bell;
 mod clock;
 mod cm;
 mod connection;

@@ -5,6 +5,7 @@
 //! neither ever waits.
 
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 
 use rdma_sys as ffi;
@@ -114,6 +115,12 @@ impl CmId {
     pub(super) fn verbs(&self) -> *mut ffi::ibv_context {
         // SAFETY: the id is alive; librdmacm writes the field only inside calls made by us.
         unsafe { (*self.id.as_ptr()).verbs }
+    }
+
+    /// Readable while an event waits.
+    pub(super) fn event_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the channel is open, and with it its descriptor, as long as `self` is borrowed.
+        unsafe { BorrowedFd::borrow_raw((*self.channel.as_ptr()).fd) }
     }
 
     /// The next event, if one waits.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use rdma_sys::rdma_cm_event_type as event_type;
@@ -165,6 +166,10 @@ impl crate::Connection for Connection {
                 }
             }
         }
+    }
+
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.early.is_none().then(|| self.id.event_fd())
     }
 
     fn device(&self) -> Option<&DeviceInfo> {

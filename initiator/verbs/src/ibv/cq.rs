@@ -1,12 +1,14 @@
-//! Completion queues, polled and never armed.
+//! Completion queues: polled, and armed by who has nothing else to do.
 
 use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rdma_sys as ffi;
 
+use super::channel::Channel;
 use super::cm::CmId;
 use super::convert::completion;
 use super::device::Limits;
@@ -26,6 +28,8 @@ struct Inner {
     depth: u32,
     invalidated_flags: u32,
     health: Arc<Health>,
+    /// Where the device tells of completions, once armed.
+    channel: Channel,
     /// Keeps the device's context open: librdmacm may close it with its last id.
     _id: Rc<CmId>,
 }
@@ -43,15 +47,18 @@ impl Cq {
         }
         let entries = i32::try_from(depth.max(1)).unwrap_or(i32::MAX);
         // SAFETY: the context is open while the id lives; the caller checked that it is bound.
-        let cq =
-            unsafe { ffi::ibv_create_cq(id.verbs(), entries, ptr::null_mut(), ptr::null_mut(), 0) };
+        let channel = unsafe { Channel::new(id.verbs()) }?;
+        // SAFETY: as above; the channel is dropped after the queue.
+        let cq = unsafe {
+            ffi::ibv_create_cq(id.verbs(), entries, ptr::null_mut(), channel.as_ptr(), 0)
+        };
         let cq = NonNull::new(cq).ok_or_else(|| last_error("ibv_create_cq"))?;
         // SAFETY: just made; it leaves in `Inner::drop`.
         let health = unsafe { faults::enter_cq(cq.as_ptr()) };
         // SAFETY: just made.
         let depth = unsafe { cq.as_ref() }.cqe.max(0).cast_unsigned();
         let (invalidated_flags, _id) = (limits.invalidated_flags, Rc::clone(id));
-        Ok(Self(Rc::new(Inner { cq, depth, invalidated_flags, health, _id })))
+        Ok(Self(Rc::new(Inner { cq, depth, invalidated_flags, health, channel, _id })))
     }
 
     pub(super) fn as_ptr(&self) -> *mut ffi::ibv_cq {
@@ -75,10 +82,23 @@ impl CompletionQueue for Cq {
     fn depth(&self) -> u32 {
         self.0.depth
     }
+
+    fn arm(&self) -> Result<Option<BorrowedFd<'_>>, Error> {
+        self.0.health.check(self.0.depth)?;
+        // SAFETY: the queue is alive and the only one on its channel.
+        unsafe { self.0.channel.take_events(self.as_ptr()) };
+        // SAFETY: the queue is alive.
+        match unsafe { ffi::ibv_req_notify_cq(self.as_ptr(), 0) } {
+            0 => Ok(Some(self.0.channel.fd())),
+            errno => Err(Error::Os { call: "ibv_req_notify_cq", errno: errno.abs() }),
+        }
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // SAFETY: the queue is alive; destroying it waits for events that are not acknowledged.
+        unsafe { self.channel.acknowledge(self.cq.as_ptr()) };
         // SAFETY: queue pairs hold their completion queue, so none is left on it.
         unsafe { faults::destroy_cq(self.cq.as_ptr()) };
     }

@@ -1,6 +1,7 @@
 //! The passive endpoint.
 
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 use rdma_sys::rdma_cm_event_type as event_type;
 
@@ -31,6 +32,10 @@ impl crate::Listener for Listener {
 
     fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.id.event_fd())
     }
 
     fn poll(&mut self) -> Result<Option<Incoming<Connection>>, Error> {

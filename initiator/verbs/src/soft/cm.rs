@@ -1,10 +1,12 @@
 //! Who listens where, and how two ends meet. Control path: nothing here is per message.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, Weak};
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::Fabric;
+use super::bell::{Bell, Belled, kept};
 use super::clock::NEVER;
 use super::connection::SoftConnection;
 use super::faults::{ConnectFault, FaultPlan};
@@ -41,7 +43,7 @@ pub(super) struct Directory {
 /// Requests that wait to be looked at.
 struct Backlog {
     limit: usize,
-    waiting: Mutex<VecDeque<(Arc<Link>, Vec<u8>)>>,
+    waiting: Mutex<Belled<(Arc<Link>, Vec<u8>)>>,
 }
 
 impl Default for Directory {
@@ -131,6 +133,7 @@ pub struct SoftListener {
     fabric: Arc<Fabric>,
     addr: SocketAddr,
     backlog: Arc<Backlog>,
+    bell: OnceLock<Arc<Bell>>,
 }
 
 impl SoftListener {
@@ -143,7 +146,7 @@ impl SoftListener {
         let addr = directory.bind(local, backlog)?;
         let backlog = Arc::clone(&directory.listeners[&addr]);
         drop(directory);
-        Ok(Self { fabric: Arc::clone(fabric), addr, backlog })
+        Ok(Self { fabric: Arc::clone(fabric), addr, backlog, bell: OnceLock::new() })
     }
 }
 
@@ -165,13 +168,17 @@ impl Listener for SoftListener {
             }
         }
     }
+
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        kept(&self.bell, || lock(&self.backlog.waiting).bell())
+    }
 }
 
 impl Drop for SoftListener {
     fn drop(&mut self) {
         lock(&self.fabric.directory).listeners.remove(&self.addr);
-        let waiting = std::mem::take(&mut *lock(&self.backlog.waiting));
-        for (link, _) in waiting {
+        let mut waiting = std::mem::take(&mut *lock(&self.backlog.waiting));
+        while let Some((link, _)) = waiting.pop_front() {
             link.with(|state| state.refuse(REASON_CONSUMER, &[]));
         }
     }

@@ -1,9 +1,11 @@
 //! One end of a link, as the contract's [`Connection`].
 
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
+use super::bell::{Bell, kept};
 use super::clock::NEVER;
 use super::cm::{self, REP_PRIVATE_DATA, REQ_PRIVATE_DATA};
 use super::device::Device;
@@ -26,6 +28,7 @@ pub struct SoftConnection {
     /// When an unanswered request is given up.
     timeout_at: u64,
     qp_num: u32,
+    bell: OnceLock<Arc<Bell>>,
 }
 
 impl SoftConnection {
@@ -66,8 +69,8 @@ impl SoftConnection {
         side: usize,
         device: Option<Arc<Device>>,
     ) -> Self {
-        let (fabric, resolved) = (Arc::clone(fabric), side == PASSIVE);
-        Self { fabric, link, side, device, resolved, timeout_at: NEVER, qp_num: 0 }
+        let (fabric, resolved, bell) = (Arc::clone(fabric), side == PASSIVE, OnceLock::new());
+        Self { fabric, link, side, device, resolved, timeout_at: NEVER, qp_num: 0, bell }
     }
 
     /// Its device, which is known and there.
@@ -106,6 +109,14 @@ impl Connection for SoftConnection {
         });
         self.resolved |= event == Some(CmEvent::RouteResolved);
         event
+    }
+
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        // That nobody answers is seen by looking at the clock.
+        if self.timeout_at != NEVER {
+            return None;
+        }
+        kept(&self.bell, || self.link.lock().sides[self.side].events.bell())
     }
 
     fn device(&self) -> Option<&DeviceInfo> {

@@ -3,9 +3,11 @@
 //! The ring has its own lock: a peer's thread pushes while the owner polls. A poll that finds
 //! nothing due and nothing queued is two loads.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use super::bell::{Bell, kept};
 use super::clock::NEVER;
 use super::device::Device;
 use super::link::{Link, lock};
@@ -31,6 +33,7 @@ pub(super) struct SharedCq {
     due_at: AtomicU64,
     links: Mutex<Vec<(u32, Arc<Link>)>>,
     ring: Mutex<Ring>,
+    bell: OnceLock<Arc<Bell>>,
 }
 
 struct Ring {
@@ -39,6 +42,8 @@ struct Ring {
     len: usize,
     /// By the slot that [`SharedCq::attach`] gave, with the queue pair number.
     owners: Vec<Option<(u32, Arc<Reclaimed>)>>,
+    /// The next entry rings the bell.
+    armed: bool,
 }
 
 /// Which queue an entry frees, and up to where.
@@ -76,7 +81,14 @@ impl SoftCq {
                 overflowed: AtomicBool::new(false),
                 due_at: AtomicU64::new(NEVER),
                 links: Mutex::default(),
-                ring: Mutex::new(Ring { entries, head: 0, len: 0, owners: Vec::new() }),
+                ring: Mutex::new(Ring {
+                    entries,
+                    head: 0,
+                    len: 0,
+                    owners: Vec::new(),
+                    armed: false,
+                }),
+                bell: OnceLock::new(),
             }),
         })
     }
@@ -102,6 +114,21 @@ impl CompletionQueue for SoftCq {
 
     fn depth(&self) -> u32 {
         self.shared.depth
+    }
+
+    fn arm(&self) -> Result<Option<BorrowedFd<'_>>, Error> {
+        let cq = &*self.shared;
+        let Some(fd) = kept(&cq.bell, || Bell::new().map(Arc::new)) else { return Ok(None) };
+        let mut ring = lock(&cq.ring);
+        // Under the lock: a ring from before the last poll says nothing, one from after it stays.
+        if let (false, Some(bell)) = (ring.armed, cq.bell.get()) {
+            bell.hush();
+        }
+        ring.armed = true;
+        drop(ring);
+        // Who changed this before the lock is seen here; who does so later finds the queue armed.
+        let waits_for_time = cq.due_at.load(Ordering::Acquire) != NEVER;
+        Ok((!waits_for_time).then_some(fd))
     }
 }
 
@@ -141,6 +168,7 @@ impl SharedCq {
         if ring.len == ring.entries.len() {
             self.overflowed.store(true, Ordering::Release);
             self.fabric.overrun();
+            self.tell(&mut ring);
             return;
         }
         let mut at = ring.head + ring.len;
@@ -150,6 +178,16 @@ impl SharedCq {
         ring.entries[at] = Entry { completion, owner, frees };
         ring.len += 1;
         self.queued.store(ring.len, Ordering::Release);
+        self.tell(&mut ring);
+    }
+
+    /// Rings the bell if somebody waits for it.
+    fn tell(&self, ring: &mut Ring) {
+        if std::mem::take(&mut ring.armed)
+            && let Some(bell) = self.bell.get()
+        {
+            bell.ring();
+        }
     }
 
     pub(super) fn overflowed(&self) -> bool {
@@ -159,6 +197,7 @@ impl SharedCq {
     /// A link has something to do at `due_at`.
     pub(super) fn wake_at(&self, due_at: u64) {
         self.due_at.fetch_min(due_at, Ordering::AcqRel);
+        self.tell(&mut lock(&self.ring));
     }
 
     /// Moves every link that waits for time to pass. Each announces its next time again.

@@ -4,10 +4,10 @@
 //! does with its own Send Queue, [`responder`](super::responder) what it does with the peer's
 //! messages. This file has the state that both share, and the ways into the error state.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLockReadGuard};
 
+use super::bell::Belled;
 use super::clock::NEVER;
 use super::cq::{Frees, SharedCq};
 use super::faults::{FaultPlan, Scope};
@@ -60,7 +60,7 @@ pub(super) struct Side {
     pub(super) state: QpState,
     pub(super) qp: Option<Qp>,
     pub(super) plan: FaultPlan,
-    pub(super) events: VecDeque<CmEvent>,
+    pub(super) events: Belled<CmEvent>,
     pub(super) params: Params,
     pub(super) peer_addr: SocketAddr,
     /// A `Disconnected` is, or was, among the events.
@@ -152,7 +152,7 @@ impl Link {
             state: QpState::Reset,
             qp: None,
             plan: plan.clone(),
-            events: VecDeque::new(),
+            events: Belled::default(),
             params: Params::default(),
             peer_addr,
             told: false,

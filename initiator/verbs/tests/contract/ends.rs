@@ -10,9 +10,9 @@ use verbs::{
 };
 
 /// Long enough for an emulated machine, short enough for a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long nothing must happen to be taken for never.
-const QUIET: Duration = Duration::from_millis(100);
+pub(crate) const QUIET: Duration = Duration::from_millis(100);
 
 pub(crate) type Region<P> = <<P as Provider>::Domain as ProtectionDomain>::Region;
 

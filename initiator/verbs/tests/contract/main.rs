@@ -9,6 +9,7 @@ mod direct;
 mod ends;
 mod failing;
 mod messages;
+mod waking;
 mod windows;
 
 /// One test for each behaviour and provider.
@@ -78,6 +79,13 @@ contract! {
         disconnect_flushes_what_is_and_what_will_be_posted,
         the_peer_of_a_disconnect_flushes_by_its_own,
         disconnect_twice_is_once;
+    waking:
+        an_armed_queue_tells_of_a_completion,
+        what_came_before_arming_is_found_by_the_poll_after_it,
+        a_queue_is_armed_again_and_again,
+        a_flush_wakes_whoever_sleeps,
+        a_queue_goes_with_events_unread,
+        connection_events_can_be_slept_for;
     windows:
         a_window_is_bound_and_told_of_in_one_chain,
         a_window_lends_what_it_was_bound_for,
