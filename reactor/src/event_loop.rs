@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use crossbeam_channel::Receiver;
 
+use self::rest::Rest;
 use crate::config::ReactorConfig;
 use crate::error::ReactorError;
 use crate::ledger::{BUILT_IN, Ledger, MAILBOX, ReactorStats, Stall, TASKS, TIMERS};
@@ -47,6 +48,7 @@ pub struct Reactor {
     phase: Phase,
     stalls: Stalls,
     undrained: Vec<String>,
+    rest: Rest,
 }
 
 struct Entry {
@@ -80,12 +82,13 @@ impl Reactor {
     /// A reactor on the calling thread, wherever that runs.
     pub fn new(name: &str, config: ReactorConfig) -> Result<Reactor, ReactorError> {
         config.validate()?;
-        let monitor = Arc::new(Monitor::new(name, config.stall_threshold));
+        let alarm = Arc::new(config.idle.alarm(&config.stop, name)?);
+        let monitor = Arc::new(Monitor::new(name, config.stall_threshold, Arc::clone(&alarm)));
         let (mailbox, inbox) = Mailbox::new(config.mailbox_capacity, Arc::clone(&monitor));
         Ok(Reactor {
             name: name.to_owned(),
             core: None,
-            local: LocalHandle::new(name, &config),
+            local: LocalHandle::new(name, &config, alarm),
             pollers: Vec::with_capacity(config.max_pollers),
             timed: Vec::with_capacity(config.max_pollers),
             timed_next: Timestamp::MAX,
@@ -96,6 +99,7 @@ impl Reactor {
             phase: Phase::Running,
             stalls: Stalls::default(),
             undrained: Vec::new(),
+            rest: Rest::new(),
             config,
         })
     }
@@ -251,7 +255,7 @@ impl Reactor {
         self.check_stall(now);
         let progress = self.turn(now);
         if progress == Progress::Idle && self.config.idle.yields() {
-            std::thread::yield_now();
+            return self.rest(now, clock);
         }
         progress
     }
@@ -508,5 +512,6 @@ impl Entry {
     }
 }
 
+mod rest;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! The rule: a turn lasts from its clock read to the next turn's. If anything did work in it the
 //! whole turn is busy, and its time is shared equally among those that did; otherwise the whole
-//! turn is idle, yielding included. So the accounts' busy times add up to the reactor's busy time
+//! turn is idle, yielding included; so is sleep between turns. So the accounts' busy times add up to the reactor's busy time
 //! exactly, and busy plus idle is all the time between the first clock read and the last. A
 //! poller's idle time is the rest of the time it has been in the reactor.
 //!
@@ -56,8 +56,12 @@ pub struct ReactorStats {
     pub busy_turns: u64,
     /// Time of the busy turns.
     pub busy_ns: u64,
-    /// Time of the others.
+    /// Time of the others, asleep included.
     pub idle_ns: u64,
+    /// Time asleep.
+    pub slept_ns: u64,
+    /// How often it slept.
+    pub sleeps: u64,
     /// The longest turn.
     pub turn_ns_max: u64,
     /// Turns longer than the stall threshold.
@@ -96,6 +100,8 @@ pub(crate) struct Ledger {
     busy_turns: u64,
     busy_ns: u64,
     idle_ns: u64,
+    slept_ns: u64,
+    sleeps: u64,
     turn_ns_max: u64,
 }
 
@@ -113,6 +119,8 @@ impl Ledger {
             busy_turns: 0,
             busy_ns: 0,
             idle_ns: 0,
+            slept_ns: 0,
+            sleeps: 0,
             turn_ns_max: 0,
         };
         for name in BUILT_IN {
@@ -202,6 +210,21 @@ impl Ledger {
         self.turn_began = None;
     }
 
+    /// Ends the turn under way: from `from` to `to` the reactor slept.
+    pub(crate) fn sleep(&mut self, from: Timestamp, to: Timestamp) {
+        self.end_turn(from);
+        let slept_ns = to.ns_since(from);
+        self.idle_ns += slept_ns;
+        self.slept_ns += slept_ns;
+        self.sleeps += 1;
+        self.turn_began = Some(to.max(from));
+    }
+
+    /// Turns with work that have ended.
+    pub(crate) fn busy_turns(&self) -> u64 {
+        self.busy_turns
+    }
+
     #[inline]
     fn end_turn(&mut self, now: Timestamp) {
         if self.turn_began.is_none() {
@@ -286,6 +309,8 @@ impl Ledger {
             busy_turns: self.busy_turns,
             busy_ns: self.busy_ns,
             idle_ns: self.idle_ns,
+            slept_ns: self.slept_ns,
+            sleeps: self.sleeps,
             turn_ns_max: self.turn_ns_max,
             pollers: live
                 .map(|account| self.statement(account))

@@ -2,7 +2,8 @@
 //!
 //! A [`Reactor`] turns: each turn reads the clock once, takes a bounded number of messages from
 //! its mailbox, calls every [`Poller`], fires what timers are due and polls the futures that were
-//! woken. It never blocks. It knows nothing of storage.
+//! woken. It never blocks; only [`IdlePolicy::Adaptive`] lets it sleep, when nothing has happened
+//! for a while, until a descriptor, a message or a timer wakes it. It knows nothing of storage.
 //!
 //! Threading: a reactor and everything in it (pollers, futures, [`LocalHandle`]) stays on one
 //! thread and needs no lock. What crosses threads is named here: [`Mailbox`] and
@@ -34,6 +35,7 @@
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
+mod alarm;
 mod config;
 mod error;
 mod event_loop;
@@ -50,6 +52,7 @@ mod thread;
 mod time;
 mod timer;
 mod topology;
+mod wake_sources;
 mod watchdog;
 
 pub use config::ReactorConfig;
@@ -66,3 +69,4 @@ pub use thread::{ReactorHandle, spawn};
 pub use time::{Clock, Timestamp};
 pub use timer::{TimerId, TimerWheel};
 pub use topology::{core_numa_node, usable_cores};
+pub use wake_sources::WakeSources;

@@ -7,9 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::alarm::Alarm;
 use crate::config::ReactorConfig;
 use crate::error::ReactorError;
 use crate::poller::Poller;
@@ -49,7 +51,7 @@ pub(crate) struct NewPoller {
 }
 
 impl LocalHandle {
-    pub(crate) fn new(name: &str, config: &ReactorConfig) -> LocalHandle {
+    pub(crate) fn new(name: &str, config: &ReactorConfig, alarm: Arc<Alarm>) -> LocalHandle {
         let shared = Shared {
             name: name.to_owned(),
             max_tasks: config.max_tasks,
@@ -57,7 +59,7 @@ impl LocalHandle {
             now: Cell::new(Timestamp::ZERO),
             stop_requested: Cell::new(false),
             drain_deadline: Cell::new(None),
-            tasks: TaskTable::new(config.max_tasks),
+            tasks: TaskTable::new(config.max_tasks, alarm),
             timers: RefCell::new(TimerWheel::new(config.max_timers, Timestamp::ZERO)),
             expired: RefCell::new(Vec::with_capacity(config.max_timers)),
             incoming: RefCell::new(Vec::with_capacity(config.max_pollers)),

@@ -57,6 +57,8 @@ impl Mailbox {
                 capacity: self.sender.capacity().unwrap_or(0),
             },
             TrySendError::Disconnected(_) => MailboxError::Closed { reactor: reactor() },
-        })
+        })?;
+        self.monitor.alarm().ring();
+        Ok(())
     }
 }

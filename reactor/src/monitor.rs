@@ -4,10 +4,11 @@
 //! few milliseconds. The list of names is locked only when a poller comes or goes and when a
 //! report is written.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::alarm::Alarm;
 use crate::ledger::BUILT_IN;
 
 /// `current` while no poller runs.
@@ -25,10 +26,11 @@ pub(crate) struct Monitor {
     name: String,
     stall_threshold: Duration,
     names: Mutex<Vec<String>>,
+    alarm: Arc<Alarm>,
 }
 
 impl Monitor {
-    pub(crate) fn new(name: &str, stall_threshold: Duration) -> Monitor {
+    pub(crate) fn new(name: &str, stall_threshold: Duration, alarm: Arc<Alarm>) -> Monitor {
         Monitor {
             turns: AtomicU64::new(0),
             current: AtomicU32::new(OUTSIDE),
@@ -38,6 +40,7 @@ impl Monitor {
             name: name.to_owned(),
             stall_threshold,
             names: Mutex::new(BUILT_IN.map(str::to_owned).to_vec()),
+            alarm,
         }
     }
 
@@ -89,6 +92,12 @@ impl Monitor {
 
     pub(crate) fn request_stop(&self) {
         self.stop.store(true, Ordering::Release);
+        self.alarm.ring();
+    }
+
+    /// Wakes the reactor.
+    pub(crate) fn alarm(&self) -> &Alarm {
+        &self.alarm
     }
 
     #[inline]

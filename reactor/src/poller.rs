@@ -4,6 +4,7 @@
 
 use crate::local::LocalHandle;
 use crate::time::Timestamp;
+use crate::wake_sources::WakeSources;
 
 /// Something a reactor calls every turn, or every so often.
 ///
@@ -15,6 +16,18 @@ pub trait Poller {
 
     /// Does what can be done now, without blocking, and says whether there was anything to do.
     fn poll(&mut self, turn: &mut Turn<'_>) -> Progress;
+
+    /// Prepares for the reactor to sleep: sees to it that whatever gives this poller something to
+    /// do will make a descriptor readable, and names these, and the time at which it wants to be
+    /// called in any case. It is polled once more before the sleep, which finds what came before.
+    /// A call in which more happened than the arming covers, such as another descriptor to watch,
+    /// must report [`Progress::Busy`].
+    ///
+    /// `false`, the default: it has to be called all the time. Asked only under
+    /// [`IdlePolicy::Adaptive`](crate::IdlePolicy), and only of pollers without a period.
+    fn arm(&mut self, _sources: &mut WakeSources) -> bool {
+        false
+    }
 
     /// Whether the reactor may leave, as far as this poller is concerned. Asked at the end of each
     /// turn once the reactor is stopping; a poller with work in flight says `false` until it is

@@ -4,7 +4,8 @@
 //! action and kills the process at once, so that a shell sees the conventional status (130 for
 //! SIGINT, 143 for SIGTERM).
 //!
-//! Threading: the handler may run on any thread; it touches two atomics and nothing else.
+//! Threading: the handler may run on any thread; it touches atomics and at most one
+//! event counter, by write(2).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -24,7 +25,7 @@ pub fn install() -> Result<StopToken, ReactorError> {
     let action =
         SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        // SAFETY: `on_signal` is async-signal-safe: atomics, and signal(2) and raise(3) when the
+        // SAFETY: `on_signal` is async-signal-safe: atomics, write(2), and signal(2) and raise(3) when the
         // process is to die. It borrows nothing but statics.
         unsafe { sigaction(signal, &action) }
             .map_err(|errno| ReactorError::Signals { signal: signal.as_str(), errno })?;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reactor::{IdlePolicy, Poller, Progress, ReactorConfig, Turn, signals, spawn, usable_cores};
+use reactor::{
+    IdlePolicy, Poller, Progress, ReactorConfig, Turn, WakeSources, signals, spawn, usable_cores,
+};
 
 const ROLE: &str = "REACTOR_SIGNAL_TEST_CHILD";
 
@@ -33,6 +35,10 @@ impl Poller for Witness {
     fn drained(&self) -> bool {
         self.drains
     }
+
+    fn arm(&mut self, _sources: &mut WakeSources) -> bool {
+        true
+    }
 }
 
 /// The child's part: does nothing unless it was started by one of the tests below.
@@ -42,12 +48,12 @@ fn child() {
         return;
     };
     let config = ReactorConfig {
-        idle: IdlePolicy::Yield,
+        idle: if role == "sleeps" { IdlePolicy::ADAPTIVE } else { IdlePolicy::Yield },
         stop: signals::install().unwrap(),
         shutdown_grace: Duration::from_secs(60),
         ..ReactorConfig::default()
     };
-    let drains = role == "drains";
+    let drains = role != "never drains";
     let handle = spawn(usable_cores()[0], config, move |r| {
         r.add_poller(Witness { drains, told: false })?;
         Ok(())
@@ -56,6 +62,7 @@ fn child() {
     println!("\nready");
     let stats = handle.join().unwrap();
     println!("\nreport of {} after {:?}", stats.name, signals::received());
+    assert!(stats.sleeps > 0 || role != "sleeps", "it was awake");
 }
 
 struct Running {
@@ -109,6 +116,15 @@ fn the_first_signal_stops_in_order_and_the_report_is_printed() {
         assert!(report.contains(&format!("after Some({number})")), "{report}");
         assert!(running.child.wait().unwrap().success());
     }
+}
+
+#[test]
+fn a_signal_wakes_a_sleeping_reactor() {
+    let mut running = Running::start("sleeps");
+    std::thread::sleep(Duration::from_millis(200));
+    running.signal(Signal::SIGTERM);
+    running.wait_for("report of reactor_");
+    assert!(running.child.wait().unwrap().success());
 }
 
 #[test]

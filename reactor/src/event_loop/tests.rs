@@ -311,8 +311,23 @@ fn idle_policies_read_and_write_alike() {
     for text in ["spin", "yield", "nice:10", "nice:-5", "sched-batch", "sched-idle"] {
         assert_eq!(text.parse::<IdlePolicy>().unwrap().to_string(), text);
     }
-    for text in ["", "nice", "nice:20", "nice:-21", "nice:x", "Spin", "adaptive"] {
+    for text in ["", "nice", "nice:20", "nice:-21", "nice:x", "Spin", "spin:1"] {
         let error = text.parse::<IdlePolicy>().unwrap_err().to_string();
         assert!(error.contains("write spin, yield, nice:N (-20..19)"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_times_of_the_adaptive_policy_are_read_by_name() {
+    use crate::IdlePolicy;
+    let read = |text: &str| text.parse::<IdlePolicy>();
+    let IdlePolicy::Adaptive { yield_us, .. } = IdlePolicy::ADAPTIVE else { panic!("another") };
+    assert_eq!(read("adaptive").unwrap(), IdlePolicy::ADAPTIVE);
+    assert_eq!(read("adaptive:spin_us=9").unwrap(), IdlePolicy::Adaptive { spin_us: 9, yield_us });
+    let text = "adaptive:spin_us=7,yield_us=0";
+    assert_eq!(read(text).unwrap().to_string(), text);
+    for wrong in ["adaptive:", "adaptive:9", "adaptive:spin_us=x", "adaptive:spin=1"] {
+        let error = read(wrong).unwrap_err().to_string();
+        assert!(error.contains(wrong) && error.contains("spin_us=N,yield_us=N"), "{error}");
     }
 }

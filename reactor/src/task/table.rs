@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::wake::{Entered, WakeSet};
+use crate::alarm::Alarm;
 
 type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -37,9 +38,9 @@ struct Task {
 }
 
 impl TaskTable {
-    pub(crate) fn new(max_tasks: usize) -> TaskTable {
+    pub(crate) fn new(max_tasks: usize, alarm: Arc<Alarm>) -> TaskTable {
         let places = max_tasks + 1;
-        let woken = WakeSet::new(places);
+        let woken = WakeSet::new(places, alarm);
         TaskTable {
             wakers: (0..places).map(|index| woken.waker(index)).collect(),
             woken,
@@ -138,6 +139,11 @@ impl TaskTable {
     /// Whether the root was woken since last asked.
     pub(crate) fn take_root_wake(&self) -> bool {
         self.root_woken.take()
+    }
+
+    /// The same, without taking it.
+    pub(crate) fn root_is_woken(&self) -> bool {
+        self.root_woken.get()
     }
 
     /// Drops every future and takes no more. Futures hold the reactor's handle, which holds this

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 
+use crate::alarm::Alarm;
+
 const WORD_BITS: usize = u64::BITS as usize;
 
 thread_local! {
@@ -24,6 +26,7 @@ thread_local! {
 pub(crate) struct WakeSet {
     local: Bitmap,
     remote: Bitmap,
+    alarm: Arc<Alarm>,
 }
 
 #[derive(Debug)]
@@ -34,8 +37,8 @@ struct Bitmap {
 }
 
 impl WakeSet {
-    pub(crate) fn new(tasks: usize) -> Arc<WakeSet> {
-        Arc::new(WakeSet { local: Bitmap::new(tasks), remote: Bitmap::new(tasks) })
+    pub(crate) fn new(tasks: usize, alarm: Arc<Alarm>) -> Arc<WakeSet> {
+        Arc::new(WakeSet { local: Bitmap::new(tasks), remote: Bitmap::new(tasks), alarm })
     }
 
     /// A waker for one task. Allocates: made once for each place in the table.
@@ -55,6 +58,7 @@ impl WakeSet {
             self.local.insert_exclusive(index);
         } else {
             self.remote.insert_shared(index);
+            self.alarm.ring();
         }
     }
 
@@ -161,7 +165,8 @@ mod tests {
     /// allocated at the same address later.
     #[test]
     fn only_wakes_within_the_turn_take_the_unshared_path() {
-        let (outer, inner) = (WakeSet::new(8), WakeSet::new(8));
+        let set = || WakeSet::new(8, Arc::new(Alarm::new(false).unwrap()));
+        let (outer, inner) = (set(), set());
         let shared = |set: &WakeSet| set.remote.words[0].load(Ordering::Relaxed);
         let unshared = |set: &WakeSet| set.local.words[0].load(Ordering::Relaxed);
         outer.insert(0);
