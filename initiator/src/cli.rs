@@ -282,7 +282,8 @@ pub(crate) struct TargetArgs {
     #[arg(short = 'c', long, value_name = "CORE")]
     pub(crate) core: Option<usize>,
     #[arg(long, value_name = "POLICY")]
-    /// When there is nothing to do: spin, yield, nice:N, sched-batch or sched-idle
+    /// When there is nothing to do: spin, yield, nice:N, sched-batch, sched-idle, adaptive
+    /// (spin, yield, then sleep) or adaptive:spin_us=N,yield_us=N
     pub(crate) idle: Option<crate::values::Idle>,
 }
 

@@ -116,8 +116,8 @@ section! {
         /// Cores to run jobs on, one pinned reactor each: 0,1 or 2-5 [default: as many as jobs]
         #[arg(short = 'c', long, value_name = "LIST")]
         cores: Cores,
-        /// When there is nothing to do: spin, yield, nice:N, sched-batch or sched-idle
-        /// [default: spin]
+        /// When there is nothing to do: spin, yield, nice:N, sched-batch, sched-idle, adaptive
+        /// (spin, yield, then sleep) or adaptive:spin_us=N,yield_us=N [default: spin]
         #[arg(long, value_name = "POLICY")]
         idle: Idle,
         /// Entries of a completion queue [default: 16384]

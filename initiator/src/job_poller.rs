@@ -15,7 +15,7 @@ use client::{Client, MountConfig, MountState};
 use crossbeam_channel::Sender;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use reactor::{Poller, Progress, Timestamp, Turn};
+use reactor::{Poller, Progress, Timestamp, Turn, WakeSources};
 use rpcrdma::{Counters, EndpointConfig};
 use verbs::Provider;
 use workload::{CpuUse, Instance, JobResult, Limits, Phase, Runner, RunnerProgress, RunnerSet};
@@ -258,6 +258,14 @@ impl<P: Provider> Poller for JobPoller<P> {
             State::Unmounting => self.unmounting(turn),
             State::Done => Progress::Done,
         }
+    }
+
+    fn arm(&mut self, sources: &mut WakeSources) -> bool {
+        let MountBackend { client, mount, .. } = &mut self.backend;
+        // Jobs that wait for no answer wait for the clock or for each other's buffers.
+        let waits_for_jobs =
+            matches!(self.state, State::Running(_)) && client.in_flight(*mount) == 0;
+        !waits_for_jobs && client.arm(sources)
     }
 
     fn drained(&self) -> bool {

@@ -77,9 +77,10 @@ fn own_lines(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
     for (core, role, stats) in reactors(facts) {
         writeln!(
             out,
-            "  core {core:<8}: {role}, busy={:.1}%, idle={:.1}%, turns={}, longest turn={} usec, stalls={}",
+            "  core {core:<8}: {role}, busy={:.1}%, idle={:.1}%, asleep={:.1}%, turns={}, longest turn={} usec, stalls={}",
             busy_percent(&stats),
             100.0 - busy_percent(&stats),
+            percent(stats.slept_ns, &stats),
             stats.turns,
             stats.turn_ns_max / 1000,
             stats.stalls
@@ -115,7 +116,8 @@ fn own_values(facts: &Facts<'_>) -> Map<String, Value> {
         .map(|(core, role, stats)| {
             json!({
                 "core": core, "role": role, "turns": stats.turns, "busy_ns": stats.busy_ns,
-                "idle_ns": stats.idle_ns, "busy_percent": busy_percent(&stats),
+                "idle_ns": stats.idle_ns, "slept_ns": stats.slept_ns, "sleeps": stats.sleeps,
+                 "busy_percent": busy_percent(&stats),
                 "turn_ns_max": stats.turn_ns_max, "stalls": stats.stalls,
             })
         })
@@ -175,6 +177,8 @@ fn reactors(facts: &Facts<'_>) -> Vec<(usize, &'static str, ReactorStats)> {
         sum.turns += stats.turns;
         sum.busy_ns += stats.busy_ns;
         sum.idle_ns += stats.idle_ns;
+        sum.slept_ns += stats.slept_ns;
+        sum.sleeps += stats.sleeps;
         sum.stalls += stats.stalls;
         sum.turn_ns_max = sum.turn_ns_max.max(stats.turn_ns_max);
     }
@@ -182,8 +186,13 @@ fn reactors(facts: &Facts<'_>) -> Vec<(usize, &'static str, ReactorStats)> {
 }
 
 fn busy_percent(stats: &ReactorStats) -> f64 {
+    percent(stats.busy_ns, stats)
+}
+
+/// A part of a reactor's time.
+fn percent(part_ns: u64, stats: &ReactorStats) -> f64 {
     match stats.busy_ns + stats.idle_ns {
         0 => 0.0,
-        all => stats.busy_ns as f64 * 100.0 / all as f64,
+        all => part_ns as f64 * 100.0 / all as f64,
     }
 }

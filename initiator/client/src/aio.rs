@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use hugepages::Buffer;
-use reactor::{Poller, Progress, Timestamp, Turn};
+use reactor::{Poller, Progress, Timestamp, Turn, WakeSources};
 use verbs::Provider;
 use wire::nfs3::{Fattr, StableHow};
 
@@ -368,6 +368,10 @@ impl<P: Provider> Poller for Driver<P> {
             delivered += count;
         }
         if completions + delivered > 0 { Progress::Busy } else { Progress::Idle }
+    }
+
+    fn arm(&mut self, sources: &mut WakeSources) -> bool {
+        self.shared.client.borrow_mut().arm(sources)
     }
 
     fn drained(&self) -> bool {

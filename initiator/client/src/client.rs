@@ -1,6 +1,6 @@
 //! The queue API: submit operations, turn the crank, take results. One client a reactor.
 
-use reactor::Timestamp;
+use reactor::{Timestamp, WakeSources};
 use rpcrdma::{
     Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Event, TransportConfig, Upcalls,
 };
@@ -14,6 +14,9 @@ use crate::op::{Done, File, Submission};
 
 /// How often connection events and time limits are looked at.
 const EVENTS_EVERY_NS: u64 = 1_000_000;
+/// The same while the reactor sleeps and descriptors tell of them: for faults that the device
+/// reports to another thread of the process.
+const EVENTS_ASLEEP_EVERY_NS: u64 = 1_000_000_000;
 
 /// How to make a mount.
 #[derive(Clone, Debug)]
@@ -84,14 +87,14 @@ impl<P: Provider> Client<P> {
     }
 
     /// Sends what was submitted, takes what has completed. Returns how many completion queue
-    /// entries there were: 0 means an idle turn.
+    /// entries and connection events there were: 0 means an idle turn.
     #[inline]
     pub fn turn(&mut self, now: Timestamp) -> usize {
         self.endpoint.flush(now);
         let mut completions = self.endpoint.poll(now, &mut self.mounts);
         if now >= self.events_due {
             self.events_due = Timestamp(now.0 + EVENTS_EVERY_NS);
-            self.endpoint.poll_events(now, &mut self.mounts);
+            completions += self.endpoint.poll_events(now, &mut self.mounts);
             completions += self.greet(now);
         }
         // Callers that waited for credits or slots, and paths that go on to the next component.
@@ -99,6 +102,14 @@ impl<P: Provider> Client<P> {
             mount.pump(&mut self.endpoint, now);
         }
         completions
+    }
+
+    /// Prepares for the reactor to sleep: see [`reactor::Poller::arm`]. Take all results before.
+    pub fn arm(&mut self, sources: &mut WakeSources) -> bool {
+        // The next turn, the last before the sleep, looks at connection events.
+        self.events_due = Timestamp(0);
+        sources.no_later_than(sources.now().add_ns(EVENTS_ASLEEP_EVERY_NS));
+        self.endpoint.arm(sources)
     }
 
     /// Mounts whose connection has come up begin with FSINFO.

@@ -9,6 +9,8 @@
 //! nothing sent again, while the old queue pair may read it. What is then unanswered is sent again
 //! on the next connection, or fails with its buffers.
 
+mod limits;
+
 use std::rc::Rc;
 use std::time::Duration;
 

@@ -5,6 +5,8 @@
 //! [`Endpoint::poll_events`] runs on a timer, for connection events cost a system call each. The
 //! cost of a turn does not depend on how many connections are idle.
 
+mod sleep;
+
 use std::rc::Rc;
 
 use hugepages::{Pool, Region};
@@ -220,8 +222,11 @@ impl<P: Provider> Endpoint<P> {
         }
     }
 
-    /// After a batch: the server's calls are answered, Receives go back before anybody is woken, calls of a lost connection go before new ones, and drained queue pairs go.
-    fn settle(&mut self, now: Timestamp, up: &mut impl Upcalls) {
+    /// After a batch: the server's calls are answered, Receives go back before anybody is woken,
+    /// calls of a lost connection go before new ones, and drained queue pairs go. Returns how many
+    /// of those there were.
+    fn settle(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
+        let mut gone = 0;
         for at in 0..self.touched.len() {
             let index = self.touched[at];
             let Some(connection) = &mut self.places[usize::from(index)].connection else {
@@ -234,13 +239,15 @@ impl<P: Provider> Endpoint<P> {
             if connection.take_wake() {
                 up.wake(connection.id);
             }
-            self.after_drain(index, now, up);
+            gone += usize::from(self.after_drain(index, now, up));
         }
+        gone
     }
 
     /// Looks at connection events and at the clock. Call it every few milliseconds while
-    /// connecting, and every few tens of them at other times.
-    pub fn poll_events(&mut self, now: Timestamp, up: &mut impl Upcalls) {
+    /// connecting, and every few tens of them at other times. Returns how much has happened.
+    pub fn poll_events(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
+        let mut count = 0;
         for index in 0..self.places.len() {
             for _ in 0..EVENTS_MAX {
                 let Some(connection) = &mut self.places[index].connection else {
@@ -252,13 +259,16 @@ impl<P: Provider> Endpoint<P> {
                     Some(CmEvent::RouteResolved) => self.start(index, now),
                     Some(event) => connection.on_event(event, now, up),
                 }
+                count += 1;
             }
             if let Some(connection) = &mut self.places[index].connection {
+                let before = connection.state;
                 connection.on_time(&self.provider, now, up);
+                count += usize::from(connection.state != before);
                 self.touch(index as u16);
             }
         }
-        self.settle(now, up);
+        count + self.settle(now, up)
     }
 
     /// The route is known, so the device is: finds its completion queue and goes on.
@@ -347,10 +357,10 @@ impl<P: Provider> Endpoint<P> {
 
     /// A queue pair that is drained is let go. Its entries on the completion queue stay set aside
     /// for the connection's next one, unless there is none, or the device or the queue is.
-    fn after_drain(&mut self, index: u16, now: Timestamp, up: &mut impl Upcalls) {
+    fn after_drain(&mut self, index: u16, now: Timestamp, up: &mut impl Upcalls) -> bool {
         let place = &mut self.places[usize::from(index)];
         let Some(connection) = place.connection.as_mut().filter(|it| it.is_drained()) else {
-            return;
+            return false;
         };
         connection.after_drain(now, up);
         // What the queue pair may have left on the completion queue is for nobody.
@@ -365,6 +375,7 @@ impl<P: Provider> Endpoint<P> {
         if let Some((at, entries)) = unused {
             self.return_entries(at, entries);
         }
+        true
     }
 
     /// A completion queue that nobody has entries of goes: a device cannot while it is there.

@@ -242,6 +242,12 @@ impl Slots {
         self.resend.push_front(index);
     }
 
+    /// When the first of them was first sent.
+    pub(crate) fn oldest_resend_ns(&self) -> Option<u64> {
+        let index = self.resend.front()?;
+        Some(self.slots[*index as usize].first_sent_ns)
+    }
+
     /// The next call to be sent again.
     pub(crate) fn next_resend(&mut self) -> Option<u32> {
         self.resend.pop_front()

@@ -6,9 +6,10 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use reactor::Timestamp;
+use reactor::{Timestamp, WakeSources};
 use wire::mount::{self, DirPath, Exports, Flavors, MountOk, MountRes, MountStatus, procedure};
 use wire::rpc::record::{MARK_SIZE, Mark};
 use wire::rpc::{CallHeader, Reply, RpcError, flavor};
@@ -88,6 +89,22 @@ impl Mountd {
         });
         self.sessions = sessions;
         busy
+    }
+
+    /// Says what is to wake a target that sleeps: connections, calls, and clients that say nothing.
+    pub(crate) fn arm(&self, sources: &mut WakeSources, interval_ns: u64) {
+        if self.sessions.len() < SESSIONS_MAX {
+            sources.watch(self.listener.as_fd());
+        }
+        for session in &self.sessions {
+            if session.output.is_empty() {
+                sources.watch(session.stream.as_fd());
+                sources.no_later_than(session.last_call.add_ns(SILENCE_NS_MAX).add_ns(1));
+            } else {
+                // Until the client takes its reply.
+                sources.no_later_than(sources.now().add_ns(interval_ns));
+            }
+        }
     }
 
     fn accept(&mut self, now: Timestamp) -> bool {

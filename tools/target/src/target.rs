@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use reactor::{Poller, Progress, Timestamp, Turn};
+use reactor::{Poller, Progress, Timestamp, Turn, WakeSources};
 use verbs::Provider;
 
 use crate::config::{Config, Storage};
@@ -112,6 +112,12 @@ impl<P: Provider> Poller for Target<P> {
             true => Progress::Busy,
             false => Progress::Idle,
         }
+    }
+
+    fn arm(&mut self, sources: &mut WakeSources) -> bool {
+        self.next_mount = Timestamp::default();
+        self.mountd.arm(sources, self.control_interval_ns);
+        self.server.arm(sources)
     }
 
     fn drained(&self) -> bool {

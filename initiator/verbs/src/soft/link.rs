@@ -245,7 +245,8 @@ impl LinkState {
     pub(super) fn device_removed(&mut self) {
         self.sever();
         self.phase = if self.phase == Phase::Established { self.phase } else { Phase::Over };
-        self.sides[ACTIVE].events = [CmEvent::DeviceRemoved].into();
+        self.sides[ACTIVE].events.clear();
+        self.sides[ACTIVE].events.push_back(CmEvent::DeviceRemoved);
     }
 
     /// A request of side `s` fails with `status`: what came before it is done, what came after is

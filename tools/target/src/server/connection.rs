@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::mem;
 
 use hugepages::{Buffer, Lent};
-use reactor::Timestamp;
+use reactor::{Timestamp, WakeSources};
 use verbs::{
     CmEvent, Completion, ConnectParams, Connection as _, DeviceInfo, Provider, QueuePairCaps,
     RecvWr, Sge, WcStatus,
@@ -206,9 +206,12 @@ impl<P: Provider> Connection<P> {
         Ok(memory)
     }
 
-    /// Looks at connection events: on a timer, for it may cost a system call.
-    pub(super) fn control(&mut self, now: Timestamp) {
+    /// Looks at connection events: on a timer, for it may cost a system call. Says whether there
+    /// were any.
+    pub(super) fn control(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
         while let Some(event) = self.id.poll_event() {
+            any = true;
             match event {
                 CmEvent::Established { .. } if self.state == State::Accepting => {
                     self.state = State::Open;
@@ -217,6 +220,20 @@ impl<P: Provider> Connection<P> {
                 _ => self.disconnect(now),
             }
         }
+        any
+    }
+
+    /// Says what is to wake a target that sleeps, besides its completion queue.
+    pub(super) fn arm(&self, sources: &mut WakeSources, interval_ns: u64) -> bool {
+        let Some(fd) = self.id.event_fd() else { return false };
+        sources.watch(fd);
+        if matches!(self.state, State::Draining { .. }) {
+            sources.no_later_than(sources.now().add_ns(interval_ns));
+        }
+        if let Some((due, _)) = self.delayed.front() {
+            sources.no_later_than(*due);
+        }
+        true
     }
 
     /// Ends the connection; its buffers come back as the queues drain.

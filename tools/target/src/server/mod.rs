@@ -24,7 +24,7 @@ mod trespass;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use reactor::Timestamp;
+use reactor::{Timestamp, WakeSources};
 use verbs::{Completion, CompletionQueue, Connection as _, Incoming, Listener, Provider};
 
 use crate::config::Config;
@@ -168,6 +168,24 @@ impl<P: Provider> Server<P> {
         busy
     }
 
+    /// Says what is to wake a target that sleeps. False if only polling tells what comes next.
+    pub(crate) fn arm(&mut self, sources: &mut WakeSources) -> bool {
+        // The next turn, the last before the sleep, looks at events.
+        self.next_control = Timestamp::default();
+        let Some(fd) = self.listener.event_fd() else { return false };
+        sources.watch(fd);
+        let armed = self.planes.iter().all(|plane| match plane.cq.arm() {
+            Ok(Some(fd)) => {
+                sources.watch(fd);
+                true
+            }
+            Ok(None) | Err(_) => false,
+        });
+        let mut connections = self.connections.iter().flatten();
+        let interval_ns = self.config.control_interval_ns;
+        armed && connections.all(|connection| connection.arm(sources, interval_ns))
+    }
+
     fn complete(&mut self, now: Timestamp) -> bool {
         let mut busy = false;
         for plane in &self.planes {
@@ -196,7 +214,7 @@ impl<P: Provider> Server<P> {
         let mut busy = false;
         for index in 0..self.connections.len() {
             let Some(connection) = &mut self.connections[index] else { continue };
-            connection.control(now);
+            busy |= connection.control(now);
             if connection.overdue(now) {
                 tracing::error!("a queue pair does not drain: its memory is given up");
                 connection.give_up();
