@@ -6,6 +6,7 @@
 //! the machine offers.
 #![cfg(feature = "rdma")]
 
+mod adaptive;
 mod data;
 mod directory;
 mod embedded;
