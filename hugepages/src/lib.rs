@@ -4,7 +4,8 @@
 //!   locked, and says what it got ([`Region::report`]).
 //! * [`Pool`] carves a slice of a region into equal [`Buffer`]s: no lock, no allocation, no system
 //!   call to take or return one.
-//! * [`Buffer`] is the caller's memory. [`Lent`] is the same memory while a work request can touch
+//! * [`Buffer`] is the caller's memory: of a pool, or made from a `Vec` ([`Buffer::from_vec`]) or
+//!   a mapping of the caller's ([`Buffer::from_raw`]). [`Lent`] is the same memory while a work request can touch
 //!   it: no Rust reference into it can be made until it is reclaimed.
 //! * [`reserve`] reads and sets how many huge pages the kernel keeps aside.
 //!
@@ -21,6 +22,7 @@
 
 mod error;
 mod lent;
+mod own;
 mod pool;
 mod proc;
 mod region;

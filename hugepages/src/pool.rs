@@ -228,6 +228,18 @@ impl Buffer {
         self.shared.buffer_len
     }
 
+    /// The memory that it is part of.
+    #[inline]
+    #[must_use]
+    pub fn region(&self) -> &Rc<Region> {
+        &self.shared.region
+    }
+
+    /// Whether nothing else holds its pool or its region.
+    pub(crate) fn is_alone(&self) -> bool {
+        Rc::strong_count(&self.shared) == 1 && Rc::strong_count(&self.shared.region) == 1
+    }
+
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
     }
@@ -245,8 +257,8 @@ impl Deref for Buffer {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: the buffer's bytes are initialised (mapped zeroed), inside the mapping that
-        // `shared` keeps alive, and this `Buffer` is their only holder: the index left the free
+        // SAFETY: the buffer's bytes are initialised (mapped zeroed, or given so), inside the memory
+        // that `shared` keeps alive, and this `Buffer` is their only holder: the index left the free
         // list, the range belongs to one pool, and no work request is posted on it.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.shared.buffer_len) }
     }

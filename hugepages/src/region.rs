@@ -6,9 +6,11 @@
 //! that reports a missing page instead of raising SIGBUS, because the kernel promises huge pages
 //! for the machine as a whole and not for the node.
 //!
-//! A region is mapped once and lives until the last buffer carved from it is gone.
+//! A region is mapped once and lives until the last buffer carved from it is gone. One that is
+//! made from memory of the caller's own ([`Buffer::from_vec`](crate::Buffer::from_vec)) is taken
+//! as it is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -16,6 +18,7 @@ use std::ptr::NonNull;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+use crate::own::Owner;
 use crate::pool::POOLS_PER_REGION_MAX;
 use crate::proc::{self, Size};
 use crate::reserve::Sysfs;
@@ -25,12 +28,12 @@ use crate::{Backing, Error, PageSize, Policy, RegionSpec, sys};
 /// machine has.
 const LEN_MAX: usize = isize::MAX as usize / 2;
 
-/// Mapped, bound, faulted in and locked memory.
+/// Mapped, bound, faulted in and locked memory; or memory of the caller's own.
 pub struct Region {
-    map: MmapRaw,
-    /// Where the usable part starts in `map`: transparent huge pages need alignment.
-    offset: usize,
+    base: NonNull<u8>,
     len: usize,
+    /// Keeps `len` bytes from `base` where they are.
+    pub(crate) owner: Cell<Owner>,
     backing: Backing,
     numa_node: Option<u32>,
     locked: bool,
@@ -96,6 +99,9 @@ impl Region {
 
     /// One line: what was asked, what was got, and why it is less.
     pub fn report(&self) -> String {
+        if self.backing == Backing::Own {
+            return format!("memory: {} of the caller's own", Size(self.len as u64));
+        }
         let spec = &self.spec;
         let asked = match spec.policy {
             Policy::Off => "huge pages off".to_owned(),
@@ -118,9 +124,35 @@ impl Region {
         line
     }
 
+    /// Takes memory as it is.
+    ///
+    /// # Safety
+    /// The bytes are initialised, and no reference into them is used, for as long as the region
+    /// lives, which `owner` sees to.
+    pub(crate) unsafe fn own(base: NonNull<u8>, len: usize, owner: Owner) -> Result<Self, Error> {
+        let spec = RegionSpec {
+            len,
+            policy: Policy::Off,
+            page_size: PageSize::Huge2M,
+            numa_node: None,
+            lock: false,
+        };
+        check(&spec)?;
+        Ok(Self {
+            base,
+            len,
+            owner: Cell::new(owner),
+            backing: Backing::Own,
+            numa_node: None,
+            locked: false,
+            spec,
+            notes: Vec::new(),
+            claims: RefCell::new(Vec::new()),
+        })
+    }
+
     pub(crate) fn base(&self) -> NonNull<u8> {
-        // SAFETY: `offset + len` lies inside the mapping, which is never at address zero.
-        unsafe { NonNull::new_unchecked(self.map.as_mut_ptr().add(self.offset)) }
+        self.base
     }
 
     /// Gives a range to a pool, if no other pool has any of it.
@@ -154,10 +186,12 @@ impl Region {
         }
         let locked = lock(spec, &map, offset, len, &mut own_notes)?;
         notes.append(&mut own_notes);
+        // SAFETY: `offset + len` lies inside the mapping, which is never at address zero.
+        let base = unsafe { NonNull::new_unchecked(map.as_mut_ptr().add(offset)) };
         let mut region = Self {
-            map,
-            offset,
+            base,
             len,
+            owner: Cell::new(Owner::Mapped(map)),
             backing: rung,
             numa_node,
             locked,
@@ -218,7 +252,7 @@ fn map_pages(spec: &RegionSpec, rung: Backing) -> Result<(MmapRaw, usize, usize)
         Backing::TransparentHuge => {
             (PageSize::Huge2M.bytes(), PageSize::Huge2M.bytes() + base_page)
         }
-        Backing::Plain => (base_page, 0),
+        Backing::Plain | Backing::Own => (base_page, 0),
     };
     // A length that is no multiple of the page would never be unmapped: munmap refuses it.
     let len = spec.len.next_multiple_of(page);
@@ -277,7 +311,7 @@ fn advise(map: &MmapRaw, offset: usize, len: usize, rung: Backing) -> Result<(),
     advise(Advice::DontFork, "MADV_DONTFORK")?;
     // A kernel built without transparent huge pages refuses both; it gives none either way.
     match rung {
-        Backing::Huge(_) => {}
+        Backing::Huge(_) | Backing::Own => {}
         Backing::TransparentHuge => advise(Advice::HugePage, "MADV_HUGEPAGE")?,
         Backing::Plain => drop(advise(Advice::NoHugePage, "MADV_NOHUGEPAGE")),
     }

@@ -113,6 +113,8 @@ pub enum Backing {
     TransparentHuge,
     /// Pages of the machine's base size.
     Plain,
+    /// Whatever the caller gave.
+    Own,
 }
 
 impl fmt::Display for Backing {
@@ -121,6 +123,7 @@ impl fmt::Display for Backing {
             Self::Huge(size) => write!(f, "{size} huge pages"),
             Self::TransparentHuge => f.pad("transparent huge pages"),
             Self::Plain => f.pad("plain pages"),
+            Self::Own => f.pad("memory of the caller's own"),
         }
     }
 }

@@ -75,7 +75,7 @@ fn preferred_steps_down_when_pages_are_missing_and_says_why() {
             assert!(report.contains("no transparent huge pages: "), "{report}");
             assert!(!transparent || report.contains("gave none"), "{report}");
         }
-        Backing::Huge(_) => panic!("{report}"),
+        Backing::Huge(_) | Backing::Own => panic!("{report}"),
     }
 }
 
