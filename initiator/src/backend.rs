@@ -137,7 +137,7 @@ impl<P: Provider> MountBackend<P> {
             }
             IoOp::Space { file } => (Op::Fsstat { file }, None),
         };
-        Submission { tag, op, buffer }
+        Submission { tag, op, buffer, pieces: None }
     }
 
     /// A submission that found no room, as the operation it was made of.
@@ -213,7 +213,7 @@ impl<P: Provider> MountBackend<P> {
 
     fn ask_size(&mut self, tag: u64, file: File) -> Option<Result<IoResult<File>, IoError>> {
         self.unsized_files.push((tag, file));
-        let ask = Submission { tag, op: Op::Getattr { file }, buffer: None };
+        let ask = Submission { tag, op: Op::Getattr { file }, buffer: None, pieces: None };
         // The place of the operation that has just finished is free.
         match self.client.submit(self.mount, ask, self.now) {
             Ok(()) => None,

@@ -188,7 +188,7 @@ impl House {
     /// Submits; panics if the queue is full.
     pub fn submit(&mut self, tag: u64, op: Op, buffer: Option<Buffer>) {
         let now = self.now();
-        let submission = Submission { tag, op, buffer };
+        let submission = Submission { tag, op, buffer, pieces: None };
         assert!(self.client.submit(self.mount, submission, now).is_ok(), "the queue is full");
     }
 

@@ -51,7 +51,7 @@ fn allocations_of(inline: u32, op: impl Fn(client::File, u64) -> Op) -> u64 {
             && let Some(buffer) = buffers.pop()
         {
             let op = op(file, submitted);
-            let submission = Submission { tag: submitted, op, buffer: Some(buffer) };
+            let submission = Submission { tag: submitted, op, buffer: Some(buffer), pieces: None };
             assert!(house.client.submit(house.mount, submission, now).is_ok());
             submitted += 1;
         }

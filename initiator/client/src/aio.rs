@@ -6,6 +6,39 @@
 //! Threading: everything here stays on the reactor that polls the driver. A future that is dropped
 //! does not cancel its operation: the buffer goes back to its pool when the result comes.
 //!
+//! Memory: a buffer is of the mount's pool ([`Session::buffer`]), which was registered when the
+//! mount was made, or the caller's own, which is registered the first time that an operation needs
+//! to lend it:
+//!
+//! ```
+//! use client::{Error, Piece, Pieces};
+//! use client::aio::Session;
+//! use hugepages::Buffer;
+//! use verbs::Provider;
+//!
+//! async fn append<P: Provider>(session: &Session<P>, at: u64, data: Vec<u8>) -> Result<(), Error> {
+//!     let file = session.create("log", 0o644).await?;
+//!     let Ok(data) = Buffer::from_vec(data) else { return Ok(()) };
+//!     let len = data.len() as u32;
+//!     // A header and the data, in one WRITE and without a copy.
+//!     let mut header = Buffer::from_vec(vec![0; 16]).expect("16 bytes");
+//!     header[..4].copy_from_slice(&len.to_be_bytes());
+//!     let pieces = Pieces::new([Piece::new(header, 0, 16), Piece::new(data, 0, len)]);
+//!     let (written, pieces) = file.write_vectored(at, pieces.expect("two are few")).await;
+//!     assert_eq!(written?, 16 + len);
+//!     // The memory is back: read the data into it again.
+//!     let data = pieces.and_then(|pieces| pieces.into_pieces().pop()?.into_buffer());
+//!     let (read, data) = file.read(at + 16, len, data.expect("it comes back")).await;
+//!     assert_eq!(read?, len);
+//!     // And as a Vec, once the mount has forgotten it.
+//!     let data = data.expect("it comes back");
+//!     session.deregister(&data);
+//!     let data: Vec<u8> = data.into_vec().expect("nobody else has it");
+//!     assert_eq!(data.len(), len as usize);
+//!     file.close().await
+//! }
+//! ```
+//!
 //! Faults survived: a session whose mount is gone fails every operation at once, none waits.
 
 use std::cell::{Cell, RefCell};
@@ -16,6 +49,7 @@ use std::task::{Context, Poll, Waker};
 
 use hugepages::Buffer;
 use reactor::{Poller, Progress, Timestamp, Turn, WakeSources};
+use rpcrdma::Pieces;
 use verbs::Provider;
 use wire::nfs3::{Fattr, StableHow};
 
@@ -106,7 +140,22 @@ impl<P: Provider> Session<P> {
 
     /// Any operation.
     pub fn op(&self, op: Op, buffer: Option<Buffer>) -> OpFuture<P> {
-        OpFuture { shared: self.shared.clone(), state: OpState::New(op, buffer) }
+        self.submit(Submission { tag: 0, op, buffer, pieces: None })
+    }
+
+    /// Any operation on pieces.
+    pub fn op_vectored(&self, op: Op, pieces: Pieces) -> OpFuture<P> {
+        self.submit(Submission { tag: 0, op, buffer: None, pieces: Some(pieces) })
+    }
+
+    fn submit(&self, submission: Submission) -> OpFuture<P> {
+        OpFuture { shared: self.shared.clone(), submission: Some(submission), tag: None }
+    }
+
+    /// Ends the registration of a buffer of the caller's own, which then is the caller's alone.
+    /// False where there is none, or an operation uses it.
+    pub fn deregister(&self, buffer: &Buffer) -> bool {
+        self.shared.client.borrow_mut().deregister(self.shared.mount, buffer)
     }
 
     /// Opens the file at a path below the mount's root.
@@ -164,7 +213,8 @@ impl<P: Provider> OpenFile<P> {
         self.attributes.as_ref()
     }
 
-    /// Reads up to `len` bytes at `offset` into the buffer; 0 at the end of the file.
+    /// Reads up to `len` bytes at `offset` into the buffer; 0 at the end of the file. The buffer
+    /// may be of the mount's pool or of the caller's own memory.
     pub async fn read(
         &self,
         offset: u64,
@@ -173,11 +223,20 @@ impl<P: Provider> OpenFile<P> {
     ) -> (Result<u32, Error>, Option<Buffer>) {
         let op = Op::Read { file: self.file, offset, len };
         let done = self.session.op(op, Some(buffer)).await.in_buffer();
-        let count = done.result.and_then(|output| match output {
-            Output::Read { count, .. } => Ok(count),
-            _ => Err(Error::NotMounted),
-        });
-        (count, done.buffer)
+        (done.result.and_then(read_count), done.buffer)
+    }
+
+    /// Reads at `offset` into the pieces, each of which is filled before the next is used, as
+    /// preadv(2) does; tells how many bytes there were.
+    pub async fn read_vectored(
+        &self,
+        offset: u64,
+        pieces: Pieces,
+    ) -> (Result<u32, Error>, Option<Pieces>) {
+        let len = length(&pieces);
+        let op = Op::Read { file: self.file, offset, len };
+        let done = self.session.op_vectored(op, pieces).await;
+        (done.result.and_then(read_count), done.pieces)
     }
 
     /// Reads as [`OpenFile::read`] does, and leaves the data where it arrived: it is
@@ -187,23 +246,41 @@ impl<P: Provider> OpenFile<P> {
     }
 
     /// Writes the first `len` bytes of the buffer at `offset`; tells how many the server took.
-    /// The data is durable after [`OpenFile::commit`].
+    /// The data is durable after [`OpenFile::commit`]. The buffer may be of the mount's pool or of
+    /// the caller's own memory.
     pub async fn write(
         &self,
         offset: u64,
         len: u32,
         buffer: Buffer,
     ) -> (Result<u32, Error>, Option<Buffer>) {
-        let stable = StableHow::Unstable;
-        let op = Op::Write { file: self.file, offset, len, stable };
-        let done = self.session.op(op, Some(buffer)).await;
-        let count = done.result.and_then(|output| match output {
+        let done = self.session.op(self.write_op(offset, len), Some(buffer)).await;
+        (done.result.and_then(|output| self.write_count(output)), done.buffer)
+    }
+
+    /// Writes the pieces one behind the other at `offset`, as pwritev(2) does; tells how many
+    /// bytes the server took. Durable after [`OpenFile::commit`].
+    pub async fn write_vectored(
+        &self,
+        offset: u64,
+        pieces: Pieces,
+    ) -> (Result<u32, Error>, Option<Pieces>) {
+        let op = self.write_op(offset, length(&pieces));
+        let done = self.session.op_vectored(op, pieces).await;
+        (done.result.and_then(|output| self.write_count(output)), done.pieces)
+    }
+
+    fn write_op(&self, offset: u64, len: u32) -> Op {
+        Op::Write { file: self.file, offset, len, stable: StableHow::Unstable }
+    }
+
+    fn write_count(&self, output: Output) -> Result<u32, Error> {
+        match output {
             Output::Written { count, committed, verifier } => {
                 self.wrote(committed, verifier).map(|()| count)
             }
             _ => Err(Error::NotMounted),
-        });
-        (count, done.buffer)
+        }
     }
 
     fn wrote(&self, committed: StableHow, verifier: [u8; 8]) -> Result<(), Error> {
@@ -240,16 +317,25 @@ impl<P: Provider> OpenFile<P> {
     }
 }
 
+fn read_count(output: Output) -> Result<u32, Error> {
+    match output {
+        Output::Read { count, .. } => Ok(count),
+        _ => Err(Error::NotMounted),
+    }
+}
+
+/// Bytes of pieces; more than any server takes are refused as such.
+fn length(pieces: &Pieces) -> u32 {
+    u32::try_from(pieces.total_len()).unwrap_or(u32::MAX)
+}
+
 /// An operation under way. It begins when it is first polled.
 pub struct OpFuture<P: Provider> {
     shared: Rc<Shared<P>>,
-    state: OpState,
-}
-
-enum OpState {
-    New(Op, Option<Buffer>),
-    Submitted(u32),
-    Finished,
+    /// What has not been submitted yet.
+    submission: Option<Submission>,
+    /// Of what has been, until it is done.
+    tag: Option<u32>,
 }
 
 impl<P: Provider> Future for OpFuture<P> {
@@ -257,45 +343,45 @@ impl<P: Provider> Future for OpFuture<P> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
         let this = &mut *self;
-        match std::mem::replace(&mut this.state, OpState::Finished) {
-            OpState::New(op, buffer) => {
-                this.state = this.shared.submit(op, buffer, cx.waker());
-                Poll::Pending
+        if let Some(submission) = this.submission.take() {
+            match this.shared.submit(submission, cx.waker()) {
+                Ok(tag) => this.tag = Some(tag),
+                Err(refused) => this.submission = Some(refused),
             }
-            OpState::Submitted(tag) => match this.shared.calls.borrow_mut().take(tag, cx.waker()) {
-                Some(done) => Poll::Ready(done),
-                None => {
-                    this.state = OpState::Submitted(tag);
-                    Poll::Pending
-                }
-            },
-            OpState::Finished => panic!("an operation was polled after it had finished"),
+            return Poll::Pending;
+        }
+        let Some(tag) = this.tag else {
+            panic!("an operation was polled after it had finished");
+        };
+        match this.shared.calls.borrow_mut().take(tag, cx.waker()) {
+            Some(done) => {
+                this.tag = None;
+                Poll::Ready(done)
+            }
+            None => Poll::Pending,
         }
     }
 }
 
 impl<P: Provider> Drop for OpFuture<P> {
     fn drop(&mut self) {
-        if let OpState::Submitted(tag) = self.state {
+        if let Some(tag) = self.tag {
             self.shared.calls.borrow_mut().forget(tag);
         }
     }
 }
 
 impl<P: Provider> Shared<P> {
-    fn submit(&self, op: Op, buffer: Option<Buffer>, waker: &Waker) -> OpState {
+    /// Hands an operation to the client and answers its tag; or waits for room with it.
+    fn submit(&self, mut submission: Submission, waker: &Waker) -> Result<u32, Submission> {
         let mut calls = self.calls.borrow_mut();
         let tag = calls.reserve(waker);
-        let submission = Submission { tag: tag.into(), op, buffer };
+        submission.tag = tag.into();
         let submitted = self.client.borrow_mut().submit(self.mount, submission, self.now.get());
-        match submitted {
-            Ok(()) => OpState::Submitted(tag),
-            Err(Submission { op, buffer, .. }) => {
-                calls.release(tag);
-                calls.waiting.push_back(waker.clone());
-                OpState::New(op, buffer)
-            }
-        }
+        submitted.map(|()| tag).inspect_err(|_| {
+            calls.release(tag);
+            calls.waiting.push_back(waker.clone());
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The queue API: submit operations, turn the crank, take results. One client a reactor.
 
+use hugepages::Buffer;
 use reactor::{Timestamp, WakeSources};
 use rpcrdma::{
     Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Event, TransportConfig, Upcalls,
@@ -62,7 +63,8 @@ impl<P: Provider> Client<P> {
         let MountConfig { root, auth, queue_depth, transport } = config;
         let mut mount = Mount::new(index, connection, *root, auth, *queue_depth);
         let buffer_len = transport.buffers.buffer_len;
-        mount.limits = Limits { read_max: buffer_len, write_max: buffer_len };
+        mount.limits.read_max = buffer_len;
+        mount.limits.write_max = buffer_len;
         self.mounts.list.push(mount);
         self.events_due = now;
         Ok(MountId(index))
@@ -157,6 +159,13 @@ impl<P: Provider> Client<P> {
     #[must_use]
     pub fn pool(&self, mount: MountId) -> Option<&hugepages::Pool> {
         self.endpoint.pool(self.get(mount)?.connection)
+    }
+
+    /// Ends the registration of a buffer of the caller's own, which then is the caller's alone
+    /// (see [`Buffer::into_vec`]). False where there is none, or an operation uses it.
+    pub fn deregister(&mut self, mount: MountId, buffer: &Buffer) -> bool {
+        let Some(connection) = self.get(mount).map(|mount| mount.connection) else { return false };
+        self.endpoint.deregister(connection, buffer.region())
     }
 
     /// What pages those buffers are on, for the report.

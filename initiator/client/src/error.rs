@@ -107,6 +107,18 @@ pub enum Error {
         /// NFS procedure.
         procedure: &'static str,
     },
+    /// Pieces were given that are not the payload that the operation speaks of.
+    #[error(
+        "{procedure} of {asked} bytes with pieces of {given}: give pieces of as many, or a buffer"
+    )]
+    Pieces {
+        /// NFS procedure.
+        procedure: &'static str,
+        /// What the operation says.
+        asked: u64,
+        /// Bytes of the pieces.
+        given: u64,
+    },
     /// A name cannot be sent.
     #[error("name {name:?}: 1 to 255 bytes without '/' are allowed")]
     Name {
@@ -131,9 +143,11 @@ impl Error {
     pub fn errno(&self) -> i32 {
         match self {
             Self::Nfs { status, .. } => status.errno(),
-            Self::Url(_) | Self::TooLarge { .. } | Self::NoBuffer { .. } | Self::Name { .. } => {
-                libc::EINVAL
-            }
+            Self::Url(_)
+            | Self::TooLarge { .. }
+            | Self::NoBuffer { .. }
+            | Self::Pieces { .. }
+            | Self::Name { .. } => libc::EINVAL,
             Self::Host { .. } => libc::EHOSTUNREACH,
             Self::Service { .. } => libc::ECONNREFUSED,
             Self::NotExported { .. } => libc::ENOENT,

@@ -30,4 +30,5 @@ pub use rpcrdma::Received;
 
 pub use op::{Done, File, Op, Output, Submission};
 pub use procedure::listing;
+pub use rpcrdma::{Piece, Pieces, SEGMENTS_MAX};
 pub use url::{NFS_RDMA_PORT, NfsUrl, UrlError};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::{Call, Completed, ConnectionId, Counters, Endpoint, Received, Refusal};
+use rpcrdma::{Call, Completed, ConnectionId, Counters, Endpoint, Pieces, Received, Refusal};
 use verbs::Provider;
 use wire::nfs3::{self, FileHandle};
 use wire::rpc::{Auth, CallTemplate};
@@ -17,10 +17,14 @@ use crate::walk::Walk;
 /// Largest transfers, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of READ: the smaller of the server's `rtmax` and our buffers.
+    /// Of READ into a buffer of the pool: the smaller of [`Limits::rtmax`] and our buffers.
     pub read_max: u32,
-    /// Of WRITE: likewise with `wtmax`.
+    /// Of WRITE: likewise.
     pub write_max: u32,
+    /// Of READ, as the server says.
+    pub rtmax: u32,
+    /// Of WRITE.
+    pub wtmax: u32,
 }
 
 /// Where a mount is in its life.
@@ -45,6 +49,8 @@ struct Task {
     walk: Walk,
     /// While it waits for room in the transport; the transport has it otherwise.
     buffer: Option<Buffer>,
+    /// Likewise.
+    pieces: Option<Pieces>,
 }
 
 /// One mount.
@@ -82,7 +88,7 @@ impl Mount {
             index,
             connection,
             state: MountState::Mounting,
-            limits: Limits { read_max: 0, write_max: 0 },
+            limits: Limits { read_max: 0, write_max: 0, rtmax: 0, wtmax: 0 },
             root,
             template: CallTemplate::new(nfs3::PROGRAM, nfs3::VERSION, auth),
             tasks: (0..slots).map(|_| None).collect(),
@@ -107,7 +113,7 @@ impl Mount {
     /// The connection is up: asks for the server's limits first.
     pub(crate) fn established<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
         let op = Op::Fsinfo { file: self.root() };
-        let fsinfo = Submission { tag: FSINFO_TAG, op, buffer: None };
+        let fsinfo = Submission { tag: FSINFO_TAG, op, buffer: None, pieces: None };
         // The slot was set aside for it.
         let _ = self.enqueue(fsinfo, endpoint, now);
     }
@@ -124,15 +130,13 @@ impl Mount {
             return Err(submission);
         }
         let refusal = match &self.state {
-            MountState::Mounted => {
-                procedure::check(&submission.op, submission.buffer.as_ref(), &self.limits)
-            }
+            MountState::Mounted => procedure::check(&submission, &self.limits),
             MountState::Mounting => Err(Error::NotMounted),
             MountState::Gone(error) => Err(error.clone()),
         };
         if let Err(error) = refusal {
-            let Submission { tag, buffer, .. } = submission;
-            self.done.push_back(Done::new(tag, Err(error), buffer));
+            let Submission { tag, buffer, pieces, .. } = submission;
+            self.done.push_back(Done { pieces, ..Done::new(tag, Err(error), buffer) });
             return Ok(());
         }
         self.enqueue(submission, endpoint, now)
@@ -146,9 +150,9 @@ impl Mount {
         now: Timestamp,
     ) -> Result<(), Submission> {
         let Some(slot) = self.free.pop() else { return Err(submission) };
-        let Submission { tag, op, buffer } = submission;
+        let Submission { tag, op, buffer, pieces } = submission;
         let walk = Walk::new(self.root);
-        self.tasks[slot as usize] = Some(Task { tag, op, walk, buffer });
+        self.tasks[slot as usize] = Some(Task { tag, op, walk, buffer, pieces });
         if self.waiting.is_empty() {
             if !self.start(slot, endpoint, now) {
                 self.waiting.push_back(slot);
@@ -181,7 +185,7 @@ impl Mount {
         let Some(task) = &mut self.tasks[slot as usize] else { return true };
         let (number, _) = procedure::of(&task.op, &task.walk);
         let reply_room = procedure::reply_room(&task.op, task.buffer.as_ref());
-        let payload = procedure::payload(&task.op, &mut task.buffer);
+        let payload = procedure::payload(&task.op, &mut task.buffer, &mut task.pieces);
         let token = u64::from(self.index) << 32 | u64::from(slot);
         let reply_max = nfs3::reply_max(number) as u32;
         let template = &self.template;
@@ -191,9 +195,9 @@ impl Mount {
                 procedure::encode(&task.op, &task.walk, reply_room, w)
             });
         let Err(refused) = called else { return true };
-        if let Some(buffer) = refused.call.payload.into_buffer() {
-            task.buffer = Some(buffer);
-        }
+        let (buffer, pieces) = refused.call.payload.into_memory();
+        task.buffer = buffer.or(task.buffer.take());
+        task.pieces = pieces.or(task.pieces.take());
         let error = match refused.why {
             Refusal::Busy => {
                 self.parked = true;
@@ -206,7 +210,7 @@ impl Mount {
             },
             Refusal::Invalid(error) => error.into(),
         };
-        self.finish(slot, Err(error), None, None);
+        self.finish(slot, Err(error), None, None, None);
         true
     }
 
@@ -215,11 +219,13 @@ impl Mount {
         let Some(task) = &mut self.tasks[slot as usize] else { return 0 };
         let mut placed = Placed::default();
         let step = procedure::decode(&task.op, &mut task.walk, &mut completed, &mut placed);
-        let buffer = completed.buffer.take();
+        let (buffer, pieces) = (completed.buffer.take(), completed.pieces.take());
         match step {
             Ok(Step::Again) => self.waiting.push_back(slot),
-            Ok(Step::Finished(output)) => self.finish(slot, Ok(output), buffer, placed.received),
-            Err(error) => self.finish(slot, Err(error), buffer, None),
+            Ok(Step::Finished(output)) => {
+                self.finish(slot, Ok(output), buffer, pieces, placed.received);
+            }
+            Err(error) => self.finish(slot, Err(error), buffer, pieces, None),
         }
         placed.copied
     }
@@ -229,6 +235,7 @@ impl Mount {
         slot: u32,
         result: Result<Output, Error>,
         buffer: Option<Buffer>,
+        pieces: Option<Pieces>,
         received: Option<Received>,
     ) {
         let Some(task) = self.tasks[slot as usize].take() else { return };
@@ -236,8 +243,8 @@ impl Mount {
         if task.tag == FSINFO_TAG {
             return self.mounted(result);
         }
-        let (tag, buffer) = (task.tag, buffer.or(task.buffer));
-        self.done.push_back(Done { tag, result, buffer, received });
+        let (tag, buffer, pieces) = (task.tag, buffer.or(task.buffer), pieces.or(task.pieces));
+        self.done.push_back(Done { tag, result, buffer, pieces, received });
     }
 
     fn mounted(&mut self, fsinfo: Result<Output, Error>) {
@@ -245,6 +252,7 @@ impl Mount {
             Ok(Output::Fsinfo(info)) => {
                 self.limits.read_max = self.limits.read_max.min(info.rtmax);
                 self.limits.write_max = self.limits.write_max.min(info.wtmax);
+                (self.limits.rtmax, self.limits.wtmax) = (info.rtmax, info.wtmax);
                 MountState::Mounted
             }
             Ok(_) => MountState::Gone(Error::NotMounted),
@@ -258,7 +266,7 @@ impl Mount {
             self.state = MountState::Gone(error.clone());
         }
         while let Some(slot) = self.waiting.pop_front() {
-            self.finish(slot, Err(error.clone()), None, None);
+            self.finish(slot, Err(error.clone()), None, None, None);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The operations of the queue API and their results.
 
 use hugepages::Buffer;
-use rpcrdma::Received;
+use rpcrdma::{Pieces, Received};
 use wire::nfs3::{CreateHow, Fattr, FileHandle, FsinfoOk, FsstatOk, Sattr, StableHow, WriteOk};
 
 use crate::Error;
@@ -45,8 +45,8 @@ pub enum Op {
         /// Bits asked for.
         access: u32,
     },
-    /// Reads `len` bytes at `offset`; see [`Done::data`]. The buffer is where they go if they do
-    /// not come inline.
+    /// Reads `len` bytes at `offset`, into the pieces; or, with a buffer, to where [`Done::data`]
+    /// says: the buffer is where they go if they do not come inline.
     Read {
         /// From which file.
         file: File,
@@ -55,7 +55,7 @@ pub enum Op {
         /// Bytes.
         len: u32,
     },
-    /// Writes the first `len` bytes of the buffer at `offset`.
+    /// Writes the first `len` bytes of the buffer, or the pieces, at `offset`.
     Write {
         /// To which file.
         file: File,
@@ -126,8 +126,12 @@ pub struct Submission {
     pub tag: u64,
     /// What to do.
     pub op: Op,
-    /// Needed by Read, Write and Readdirplus; it comes back with the result, never before.
+    /// Needed by Read, Write and Readdirplus; it comes back with the result, never before. It may
+    /// be of the mount's pool or memory of the caller's own (see [`Buffer::from_vec`]).
     pub buffer: Option<Buffer>,
+    /// Instead of a buffer, for Read and Write: several pieces, as preadv(2) and pwritev(2) take
+    /// them, that together are as long as the operation says.
+    pub pieces: Option<Pieces>,
 }
 
 /// A finished operation.
@@ -139,6 +143,8 @@ pub struct Done {
     pub result: Result<Output, Error>,
     /// The buffer, whatever the outcome.
     pub buffer: Option<Buffer>,
+    /// Or the pieces.
+    pub pieces: Option<Pieces>,
     /// What was read or listed, where it was left in the memory that it arrived in.
     pub(crate) received: Option<Received>,
 }
@@ -146,7 +152,7 @@ pub struct Done {
 impl Done {
     /// An operation that brought no data, or left it in the buffer.
     pub(crate) fn new(tag: u64, result: Result<Output, Error>, buffer: Option<Buffer>) -> Self {
-        Self { tag, result, buffer, received: None }
+        Self { tag, result, buffer, pieces: None, received: None }
     }
 
     /// The data of a Read, or the reply message of a Readdirplus, wherever it is: in the buffer, or
@@ -198,7 +204,7 @@ pub enum Output {
     },
     /// Of Access: the bits granted.
     Access(u32),
-    /// Of Read: the data is [`Done::data`].
+    /// Of Read: the data is [`Done::data`], or in the pieces.
     Read {
         /// Bytes; fewer than asked for at the end of the file, or as the server likes.
         count: u32,

@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use hugepages::Buffer;
-use rpcrdma::{Completed, Inline, Payload, Received, Reply};
+use rpcrdma::{Completed, Inline, Payload, Pieces, Received, Reply};
 use wire::nfs3::{self, procedure as p};
 use wire::rpc;
 use wire::xdr::{Decode, Full, Reader, Writer};
 
-use crate::op::{File, Op, Output};
+use crate::op::{File, Op, Output, Submission};
 use crate::walk::Walk;
 use crate::{Error, Limits};
 
@@ -34,11 +34,19 @@ pub(crate) fn of(op: &Op, walk: &Walk) -> (u32, &'static str) {
 }
 
 /// Checks what can be checked before anything is sent.
-pub(crate) fn check(op: &Op, buffer: Option<&Buffer>, limits: &Limits) -> Result<(), Error> {
-    let room = buffer.map(|buffer| buffer.len() as u64);
+pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Error> {
+    let Submission { op, buffer, pieces, .. } = submission;
+    let room = buffer.as_ref().map(|buffer| buffer.len() as u64);
     let transfer = |procedure, len: u32, max: u32| {
-        let room = room.ok_or(Error::NoBuffer { procedure })?;
         let asked = u64::from(len);
+        let room = match (room, pieces) {
+            (None, Some(pieces)) if pieces.total_len() == asked => asked,
+            (Some(room), None) => room,
+            (None, None) => return Err(Error::NoBuffer { procedure }),
+            (_, Some(pieces)) => {
+                return Err(Error::Pieces { procedure, asked, given: pieces.total_len() });
+            }
+        };
         let too_large = |limit_of, limit| Error::TooLarge { procedure, asked, limit_of, limit };
         if asked > u64::from(max) {
             return Err(too_large("the server", max.into()));
@@ -46,8 +54,8 @@ pub(crate) fn check(op: &Op, buffer: Option<&Buffer>, limits: &Limits) -> Result
         if asked > room { Err(too_large("the buffer", room)) } else { Ok(()) }
     };
     match op {
-        Op::Read { len, .. } => transfer("READ", *len, limits.read_max),
-        Op::Write { len, .. } => transfer("WRITE", *len, limits.write_max),
+        Op::Read { len, .. } => transfer("READ", *len, limits.rtmax),
+        Op::Write { len, .. } => transfer("WRITE", *len, limits.wtmax),
         Op::Readdirplus { .. } => transfer("READDIRPLUS", 0, u32::MAX),
         Op::Lookup { name, .. } | Op::Create { name, .. } | Op::Remove { name, .. } => {
             check_name(name)
@@ -68,9 +76,16 @@ fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
-/// Hands the buffer over in the role that the operation has for it; one that has none keeps it.
+/// Hands the memory over in the role that the operation has for it; one that has none keeps it.
 #[inline]
-pub(crate) fn payload(op: &Op, kept: &mut Option<Buffer>) -> Payload {
+pub(crate) fn payload(
+    op: &Op,
+    kept: &mut Option<Buffer>,
+    kept_pieces: &mut Option<Pieces>,
+) -> Payload {
+    if kept_pieces.is_some() {
+        return in_pieces(op, kept_pieces);
+    }
     let takes = matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Readdirplus { .. });
     match (op, kept.take_if(|_| takes)) {
         (Op::Read { len, .. }, Some(buffer)) => Payload::Receive { buffer, len: *len },
@@ -79,6 +94,16 @@ pub(crate) fn payload(op: &Op, kept: &mut Option<Buffer>) -> Payload {
             let len = listing_room(&buffer);
             Payload::Reply { buffer, len }
         }
+        (_, None) => Payload::None,
+    }
+}
+
+#[cold]
+fn in_pieces(op: &Op, kept: &mut Option<Pieces>) -> Payload {
+    let takes = matches!(op, Op::Read { .. } | Op::Write { .. });
+    match (op, kept.take_if(|_| takes)) {
+        (Op::Read { .. }, Some(pieces)) => Payload::ReceivePieces(pieces),
+        (_, Some(pieces)) => Payload::SendPieces(pieces),
         (_, None) => Payload::None,
     }
 }
@@ -243,7 +268,7 @@ pub(crate) fn decode(
 /// READ: the data came by Write chunk, or is in the message.
 fn read(len: u32, completed: &mut Completed<'_>, placed: &mut Placed) -> Result<Output, Error> {
     let procedure = "READ";
-    let Completed { result, buffer, inline, .. } = completed;
+    let Completed { result, buffer, pieces, inline, .. } = completed;
     let reply = *result.as_ref().map_err(|error| error.clone())?;
     let decode = |error| Error::Decode { procedure, error };
     let bad = |what| Error::BadResult { procedure, what };
@@ -266,7 +291,10 @@ fn read(len: u32, completed: &mut Completed<'_>, placed: &mut Placed) -> Result<
             let data = ok.take_inline_data(&mut r).map_err(decode)?;
             let range = start..start + data.len();
             let (count, eof) = (ok.count, ok.eof);
-            placed.place(inline, range, buffer.as_mut(), procedure)?;
+            match pieces {
+                None => placed.place(inline, range, buffer.as_mut(), procedure)?,
+                Some(pieces) => placed.copied = pieces.copy_from(data),
+            }
             return Ok(Output::Read { count, eof });
         }
     }

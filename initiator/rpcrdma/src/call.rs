@@ -7,6 +7,7 @@ use hugepages::Buffer;
 
 use crate::Error;
 use crate::inline::Inline;
+use crate::piece::{Held, Piece, Pieces};
 use crate::request::Role;
 
 /// An RPC to be made.
@@ -51,29 +52,66 @@ pub enum Payload {
         /// Most bytes.
         len: u32,
     },
+    /// As `Send`, in several pieces.
+    SendPieces(Pieces),
+    /// As `Receive`, into several pieces, each filled before the next is used.
+    ReceivePieces(Pieces),
+    /// As `Reply`, into several pieces.
+    ReplyPieces(Pieces),
 }
 
 impl Payload {
-    /// Its role, the length asked for, and the room that its buffer has.
-    pub(crate) fn shape(&self) -> (Role, u32, usize) {
-        match self {
+    /// Its role, and the length asked for, if it has room for that.
+    pub(crate) fn shape(&self) -> Option<(Role, u32)> {
+        let (role, len, room) = match self {
             Self::None => (Role::None, 0, 0),
             Self::Send { buffer, len } => (Role::Send, *len, buffer.len()),
             Self::Receive { buffer, len } => (Role::Receive, *len, buffer.len()),
             Self::Reply { buffer, len } => (Role::Reply, *len, buffer.len()),
+            Self::SendPieces(pieces) => return shape_of(Role::Send, pieces),
+            Self::ReceivePieces(pieces) => return shape_of(Role::Receive, pieces),
+            Self::ReplyPieces(pieces) => return shape_of(Role::Reply, pieces),
+        };
+        (len as usize <= room).then_some((role, len))
+    }
+
+    /// The memory, to be held until the call completes.
+    #[inline]
+    pub(crate) fn into_held(self) -> Held {
+        match self {
+            Self::None => Held::default(),
+            Self::Send { buffer, len }
+            | Self::Receive { buffer, len }
+            | Self::Reply { buffer, len } => Held::One(Piece::new(buffer, 0, len)),
+            Self::SendPieces(pieces) | Self::ReceivePieces(pieces) | Self::ReplyPieces(pieces) => {
+                Held::Many(pieces)
+            }
         }
     }
 
-    /// The buffer, whatever it was for.
-    #[must_use]
-    pub fn into_buffer(self) -> Option<Buffer> {
-        match self {
-            Self::None => None,
-            Self::Send { buffer, .. }
-            | Self::Receive { buffer, .. }
-            | Self::Reply { buffer, .. } => Some(buffer),
+    /// Undoes [`Payload::into_held`].
+    pub(crate) fn again(role: Role, len: u32, held: &mut Held) -> Self {
+        match (role, held.take()) {
+            (Role::Send, (Some(buffer), _)) => Self::Send { buffer, len },
+            (Role::Receive, (Some(buffer), _)) => Self::Receive { buffer, len },
+            (Role::Reply, (Some(buffer), _)) => Self::Reply { buffer, len },
+            (Role::Send, (_, Some(pieces))) => Self::SendPieces(pieces),
+            (Role::Receive, (_, Some(pieces))) => Self::ReceivePieces(pieces),
+            (Role::Reply, (_, Some(pieces))) => Self::ReplyPieces(pieces),
+            _ => Self::None,
         }
     }
+
+    /// The memory, whatever it was for.
+    #[must_use]
+    pub fn into_memory(self) -> (Option<Buffer>, Option<Pieces>) {
+        self.into_held().take()
+    }
+}
+
+fn shape_of(role: Role, pieces: &Pieces) -> Option<(Role, u32)> {
+    let len = u32::try_from(pieces.total_len()).ok()?;
+    pieces.iter().all(Piece::fits).then_some((role, len))
 }
 
 /// A call that was not taken, with everything that was given.
@@ -105,6 +143,8 @@ pub struct Completed<'a> {
     pub result: Result<Reply, Error>,
     /// The caller's buffer again.
     pub buffer: Option<Buffer>,
+    /// Or the caller's pieces.
+    pub pieces: Option<Pieces>,
     /// The RPC reply message, when it came inline: in a Receive, apart from the caller's buffer.
     pub inline: Inline<'a>,
 }
@@ -112,14 +152,15 @@ pub struct Completed<'a> {
 /// Where the reply is.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply {
-    /// The length of the RPC reply message, when it is at the start of the buffer (Reply chunk).
+    /// The length of the RPC reply message, when it is at the start of the buffer or pieces (Reply chunk).
     pub(crate) in_buffer: Option<u32>,
-    /// Bytes of the result that were placed in the buffer by Write chunk.
+    /// Bytes of the result that were placed in the buffer or pieces by Write chunk.
     pub written: Option<u32>,
 }
 
 impl Reply {
-    /// The length of the RPC reply message, when it is at the start of the caller's buffer.
+    /// The length of the RPC reply message, when it is at the start of the caller's buffer or
+    /// spread over the caller's pieces.
     #[must_use]
     pub fn in_buffer(&self) -> Option<u32> {
         self.in_buffer
@@ -127,7 +168,8 @@ impl Reply {
 }
 
 impl Completed<'_> {
-    /// The RPC reply message, wherever it came.
+    /// The RPC reply message, wherever it came; one that came in pieces is for the caller to put
+    /// together ([`Reply::in_buffer`] bytes of [`Completed::pieces`]), and empty here.
     ///
     /// # Errors
     /// The failure of the RPC.

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use hugepages::{PageSize, Policy};
 
 use crate::Error;
+use crate::piece::SEGMENTS_MAX;
 use crate::recovery::Recovery;
 use crate::request::Limits;
+use crate::sendctx::SGES_MAX;
 use crate::sender::Sender;
 
 /// Largest queue of calls on one connection.
@@ -78,6 +80,8 @@ pub struct TransportConfig {
     pub xid_seed: Option<u32>,
     /// Payload buffers.
     pub buffers: BufferConfig,
+    /// Regions of callers' own memory that stay registered.
+    pub own_regions_max: u32,
     /// Test-only builds: deliberate faults that the tests must catch.
     #[cfg(feature = "planted-faults")]
     pub planted: PlantedFaults,
@@ -132,6 +136,7 @@ impl TransportConfig {
             idle_timeout_ns: 300_000_000_000,
             xid_seed: None,
             buffers: BufferConfig::default(),
+            own_regions_max: 64,
             #[cfg(feature = "planted-faults")]
             planted: PlantedFaults::default(),
         }
@@ -191,6 +196,7 @@ impl TransportConfig {
             inline_send: inline_send as usize,
             inline_receive: self.inline_receive as usize,
             copy_max: self.copy_max as usize,
+            sges: SGES_MAX,
         }
     }
 
@@ -225,6 +231,8 @@ impl TransportConfig {
         }
         check("buffer_len", self.buffers.buffer_len.into(), 1, 1 << 30, "1 to 1073741824")?;
         check("buffer count", self.buffers.count.into(), 1, 1 << 20, "1 to 1048576")?;
+        let own = "8 (the pieces of one payload) to 65536";
+        check("own_regions_max", self.own_regions_max.into(), SEGMENTS_MAX as u64, 1 << 16, own)?;
         check("retrans", self.retrans.into(), 0, 1000, "0 to 1000")?;
         check("rpc_timeout_ns", self.rpc_timeout_ns, 1, u64::MAX, "at least 1")?;
         check("connect_timeout_ns", self.connect_timeout_ns, 1, u64::MAX, "at least 1")

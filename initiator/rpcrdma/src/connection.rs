@@ -31,6 +31,7 @@ use crate::lots::{self, Lots};
 use crate::memory::{self, Loan, RegisteredPool};
 use crate::receives::Receives;
 use crate::recovery::{Backoff, Recovery, expired};
+use crate::registrations::Registrations;
 use crate::request::Limits;
 use crate::sendctx::SGES_MAX;
 use crate::sender::Sender;
@@ -43,9 +44,9 @@ use crate::xid::Xids;
 use crate::{ConnectionId, Event, Upcalls};
 
 /// Room for the largest transport header this client builds: the fixed part, the chunk of a long
-/// call and that of its payload. The header is written right before the body, so that one SGE
-/// carries both.
-pub(crate) const HEADER_ROOM: usize = 128;
+/// call and that of its payload, of up to [`SEGMENTS_MAX`](crate::SEGMENTS_MAX) segments. The header
+/// is written right before the body, so that one SGE carries both.
+pub(crate) const HEADER_ROOM: usize = 256;
 /// How long a drain may take before the queue pair is destroyed without it.
 const DRAIN_NS_MAX: u64 = 2_000_000_000;
 
@@ -89,9 +90,11 @@ pub(crate) struct Connection<P: Provider> {
     pub(crate) cq: Option<(usize, u32)>,
     pub(crate) long_calls: LongCalls<P::Domain>,
     messages: RegisteredPool<P::Domain>,
-    payloads: RegisteredPool<P::Domain>,
+    pub(crate) payloads: RegisteredPool<P::Domain>,
+    /// Memory of callers' own.
+    pub(crate) own: Registrations<P::Domain>,
     /// The protection domain and the key of its device; it outlives queue pairs.
-    domain: Option<(u64, P::Domain)>,
+    pub(crate) domain: Option<(u64, P::Domain)>,
 }
 
 impl<P: Provider> Connection<P> {
@@ -148,6 +151,7 @@ impl<P: Provider> Connection<P> {
             long_calls,
             messages,
             payloads,
+            own: Registrations::new(config.own_regions_max),
             domain: None,
             config,
         })
@@ -178,13 +182,14 @@ impl<P: Provider> Connection<P> {
     /// connect.
     pub(crate) fn start(&mut self, cq: &P::Cq, now: Timestamp) -> Result<(), Error> {
         self.register()?;
+        self.limits.sges = self.device().map_or(1, |device| SGES_MAX.min(device.max_sge as usize));
         let (Some(link), Some((_, domain))) = (self.link.as_mut(), &self.domain) else {
             return Ok(());
         };
         let caps = QueuePairCaps {
             send_wr_max: self.config.send_wr_max(),
             recv_wr_max: self.config.recv_wr_max(),
-            send_sge_max: SGES_MAX as u32,
+            send_sge_max: self.limits.sges as u32,
         };
         link.create_queue_pair(domain, cq, &caps)?;
         if self.per_io
@@ -227,6 +232,8 @@ impl<P: Provider> Connection<P> {
         };
         let domain = link.new_domain()?;
         let access = if self.per_io { Access::BINDABLE } else { Access::REMOTE };
+        // None is in use: there is no queue pair.
+        self.own.clear();
         self.messages.register(&domain, Access::LOCAL)?;
         self.payloads.register(&domain, access)?;
         self.long_calls.register(&domain, access)?;
@@ -282,6 +289,7 @@ impl<P: Provider> Connection<P> {
     /// Time passes: set-up, replies, silence, drain and pause each have a limit.
     pub(crate) fn on_time(&mut self, provider: &P, now: Timestamp, up: &mut impl Upcalls) {
         self.slots.on_time(now.0);
+        self.own.sweep();
         let waited = now.0.saturating_sub(self.since.0);
         match self.state {
             State::Resolving | State::Connecting if waited > self.config.connect_timeout_ns => {
@@ -464,6 +472,7 @@ impl<P: Provider> Connection<P> {
         self.messages.deregister();
         self.payloads.deregister();
         self.long_calls.deregister();
+        self.own.clear();
         self.domain = None;
         self.device_lost = false;
     }

@@ -421,6 +421,12 @@ impl<P: Provider> Endpoint<P> {
         Some(self.get(id)?.region())
     }
 
+    /// Ends the registration of memory of the caller's own, unless calls use it; memory that is
+    /// used again is registered again.
+    pub fn deregister(&mut self, id: ConnectionId, memory: &Rc<Region>) -> bool {
+        self.get_mut(id).is_some_and(|connection| connection.own.forget(memory))
+    }
+
     /// What the connection has done so far.
     #[must_use]
     pub fn counters(&self, id: ConnectionId) -> Option<&Counters> {

@@ -187,6 +187,9 @@ pub enum BadReply {
         /// Offered.
         offered: u32,
     },
+    /// A segment was used before the one ahead of it was full.
+    #[error("its {0} uses a segment before the one ahead of it is full")]
+    Gap(&'static str),
     /// RDMA_NOMSG without a Reply chunk that holds anything.
     #[error("RDMA_NOMSG without a Reply chunk")]
     EmptyReplyChunk,

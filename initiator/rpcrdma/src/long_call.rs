@@ -8,13 +8,13 @@
 
 use std::rc::Rc;
 
-use hugepages::Region;
+use hugepages::{Keys, Region};
 use verbs::{Access, ProtectionDomain, WindowAccess};
 use wire::rpcrdma::Segment;
 
 use crate::config::{CALL_MAX, LONG_CALLS};
 use crate::memory::{Loan, RegisteredPool};
-use crate::request::{Key, Request, segment};
+use crate::request::{Key, Request};
 use crate::sendctx::Bind;
 use crate::stats::Counters;
 use crate::windows::Windows;
@@ -113,7 +113,8 @@ impl<D: ProtectionDomain> LongCalls<D> {
     /// The chunk that offers the first `length` bytes, with the window to be bound for it, where
     /// keys are per I/O.
     pub(crate) fn chunk(&self, long: &LongCall, length: u32) -> (Segment, Option<Bind>) {
-        let chunk = segment(&long.message, length);
-        self.windows.bind(long.index, long.key, chunk, WindowAccess::READ)
+        let (Keys { rkey: handle, .. }, offset) = long.message.keys_and_addr();
+        let chunk = Segment { handle, length, offset };
+        self.windows.bind((long.index, 0), long.key, chunk, None, WindowAccess::READ)
     }
 }

@@ -4,17 +4,16 @@
 //! XID and all, so that the server's duplicate-request cache knows it (its key is a checksum of
 //! that message). The transport header is written anew: keys and inline thresholds may differ.
 
-use verbs::{ProtectionDomain, WindowAccess};
+use verbs::ProtectionDomain;
 use wire::rpcrdma::{Emit, EmitKind, ReadSegment, Segment};
 use wire::xdr::{Full, Writer};
 
-use crate::call::Call;
+use crate::call::{Call, Payload};
 use crate::connection::HEADER_ROOM;
 use crate::error::Error;
 use crate::long_call::LongCalls;
-use crate::memory::Loan;
-use crate::reply::Offered;
-use crate::request::{Key, Request, Role, Travel, padded, segment};
+use crate::piece::SEGMENTS_MAX;
+use crate::request::{Key, Request, Travel, padded};
 use crate::sendctx::Sendctx;
 use crate::stats::Counters;
 use crate::windows::Windows;
@@ -28,12 +27,9 @@ pub(crate) fn encode(
     encode: impl FnOnce(u32, &mut Writer<'_>) -> Result<(), Full>,
 ) -> Result<(), (Error, Call)> {
     let xid = request.xid;
-    let (role, len, room) = call.payload.shape();
-    if len as usize > room {
-        let (name, value) = ("payload length", len.into());
-        let allowed = "up to its buffer's length";
-        return Err((Error::Setting { name, value, allowed }, call));
-    }
+    let Some((role, len)) = call.payload.shape() else {
+        return Err((too_large(&call), call));
+    };
     let Some(buffer) = request.send.ours() else {
         debug_assert!(false, "a free slot has its header buffer");
         return Err((Error::CallTooLong { bytes: 0, limit: 0 }, call));
@@ -48,8 +44,23 @@ pub(crate) fn encode(
     request.role = role;
     request.payload_len = len;
     request.reply_max = call.reply_max;
-    request.payload = call.payload.into_buffer().map_or(Loan::Vacant, Loan::Ours);
+    request.payload = call.payload.into_held();
     Ok(())
+}
+
+#[cold]
+fn too_large(call: &Call) -> Error {
+    let value = match &call.payload {
+        Payload::Send { len, .. } | Payload::Receive { len, .. } | Payload::Reply { len, .. } => {
+            u64::from(*len)
+        }
+        Payload::None => 0,
+        Payload::SendPieces(pieces)
+        | Payload::ReceivePieces(pieces)
+        | Payload::ReplyPieces(pieces) => pieces.total_len(),
+    };
+    let allowed = "up to its buffer's length, in each piece, and less than 4 GiB in all";
+    Error::Setting { name: "payload length", value, allowed }
 }
 
 /// What a transmission needs to know of its connection.
@@ -58,7 +69,7 @@ pub(crate) struct Frame<'a, D: ProtectionDomain> {
     pub(crate) travel: Travel,
     /// Credits to ask for.
     pub(crate) credits: u32,
-    /// One for the payload of each request slot, where keys are per I/O.
+    /// For the payloads of request slots, where keys are per I/O.
     pub(crate) windows: &'a Windows<D>,
     /// What a request's [`Request::long`] is of.
     pub(crate) long_calls: &'a LongCalls<D>,
@@ -72,55 +83,44 @@ impl<D: ProtectionDomain> Frame<'_, D> {
     #[inline]
     pub(crate) fn frame(self, request: &mut Request, ctx: &mut Sendctx) {
         let travel = self.travel;
-        let chunk = self.payload_chunk(request, ctx);
+        self.payload_chunk(request, ctx);
         let message = self.message_chunk(request, ctx);
-        let start = self.header(request, chunk, message);
+        let start = self.header(request, message);
         let inline_len = if message.is_some() { 0 } else { inline_body(request, travel) };
 
         ctx.sges[0] = request.send.sge(start, HEADER_ROOM - start + inline_len);
         ctx.sge_count = 1;
         if travel == Travel::Gathered {
-            let (len, end) = (request.payload_len as usize, HEADER_ROOM + request.body_len);
-            ctx.gathered = true;
-            ctx.sges[1] = request.payload.sge(0, len);
-            ctx.sge_count = 2;
-            let pad = padded(request.payload_len) - len;
-            if pad > 0 {
-                ctx.sges[2] = request.send.sge(end, pad);
-                ctx.sge_count = 3;
-            }
+            gather(request, ctx);
         }
         request.send.lend();
-        if !matches!(travel, Travel::Nothing | Travel::Copied) {
+        if travel.lends() {
             request.payload.lend();
         }
         request.gathered = ctx.gathered;
-        request.offered = match travel {
-            Travel::WriteChunk => Offered::Write(chunk),
-            Travel::ReplyChunk => Offered::Reply(chunk),
-            _ => Offered::Nothing,
-        };
         request.pending = true;
         request.sending = true;
         count(self.counters, travel, request.payload_len);
     }
 
-    /// The payload as the server is to reach it. With a key per I/O that is through the request's
-    /// window, bound in front of the Send.
+    /// The payload as the server is to reach it. With a key per I/O that is through the slot's
+    /// windows, bound in front of the Send.
     #[inline]
-    fn payload_chunk(&self, request: &mut Request, ctx: &mut Sendctx) -> Segment {
-        let access = match self.travel {
-            Travel::ReadChunk => WindowAccess::READ,
-            Travel::WriteChunk | Travel::ReplyChunk => WindowAccess::WRITE,
-            _ => return Segment::default(),
-        };
-        let chunk = segment(&request.payload, request.payload_len);
-        let (chunk, bind) = self.windows.bind(ctx.request, request.window, chunk, access);
-        if let Some(bind) = bind {
-            request.window = Key { rkey: bind.rkey, bound: true };
-            ctx.binds[0] = Some(bind);
+    fn payload_chunk(&self, request: &mut Request, ctx: &mut Sendctx) {
+        let Request { offered, payload, windows, windows_bound, .. } = request;
+        offered.begin(self.travel);
+        let Some(access) = self.travel.by_chunk() else { return };
+        for (place, (piece, key)) in payload.filled().zip(windows).enumerate() {
+            let (segment, region) = (piece.segment(), piece.region_handle());
+            let at = (ctx.request, place);
+            let (segment, bind) = self.windows.bind(at, *key, segment, region, access);
+            if let Some(bind) = bind {
+                *key = Key { rkey: bind.rkey, bound: true };
+                *windows_bound += 1;
+                ctx.push_bind(bind);
+            }
+            offered.push(segment);
         }
-        chunk
     }
 
     /// The message as a chunk of its own, when it is too long to go inline.
@@ -135,7 +135,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         let (chunk, bind) = self.long_calls.chunk(long, *body_len as u32);
         if let Some(bind) = bind {
             long.key = Key { rkey: bind.rkey, bound: true };
-            ctx.binds[1] = Some(bind);
+            ctx.push_bind(bind);
         }
         long.message.lend();
         Some(chunk)
@@ -143,23 +143,34 @@ impl<D: ProtectionDomain> Frame<'_, D> {
 
     /// Writes the transport header so that it ends where the body begins; returns where it starts.
     /// `message` is the chunk with the message, if that is no body but one.
-    fn header(&self, request: &mut Request, chunk: Segment, message: Option<Segment>) -> usize {
+    fn header(&self, request: &mut Request, message: Option<Segment>) -> usize {
         let travel = self.travel;
-        let reads = [
-            ReadSegment { position: 0, segment: message.unwrap_or_default() },
-            ReadSegment { position: request.body_len as u32, segment: chunk },
-        ];
-        let first = usize::from(message.is_none());
-        let last = 1 + usize::from(travel == Travel::ReadChunk);
-        let segments = [chunk];
-        let write: [&[_]; 1] = [&segments];
+        let segments = request.offered.segments();
+        let position = request.body_len as u32;
+        let to_read = if travel == Travel::ReadChunk { segments } else { &[] };
+        let mut several = [ReadSegment::default(); 1 + SEGMENTS_MAX];
+        let reads = match (message, to_read) {
+            (None, []) => &[],
+            (None, [segment]) => &[ReadSegment { position, segment: *segment }][..],
+            (message, segments) => {
+                let message = message.map(|segment| ReadSegment { position: 0, segment });
+                let payload = segments.iter().map(|&segment| ReadSegment { position, segment });
+                let mut count = 0;
+                for (place, read) in several.iter_mut().zip(message.into_iter().chain(payload)) {
+                    *place = read;
+                    count += 1;
+                }
+                &several[..count]
+            }
+        };
+        let write = [segments];
         let header = Emit {
             xid: request.xid,
             credits: self.credits,
             kind: if message.is_none() { EmitKind::Msg } else { EmitKind::NoMsg },
-            reads: &reads[first..last],
+            reads,
             write_chunks: if travel == Travel::WriteChunk { &write } else { &[] },
-            reply_chunk: (travel == Travel::ReplyChunk).then_some(&segments),
+            reply_chunk: (travel == Travel::ReplyChunk).then_some(segments),
         };
         let start = HEADER_ROOM - header.len();
         let emitted =
@@ -169,21 +180,37 @@ impl<D: ProtectionDomain> Frame<'_, D> {
     }
 }
 
+/// The payload's SGEs, and that of its pad, which lies behind the body.
+fn gather(request: &Request, ctx: &mut Sendctx) {
+    let pad = padded(request.payload_len) - request.payload_len as usize;
+    let pad = (pad > 0).then(|| request.send.sge(HEADER_ROOM + request.body_len, pad));
+    let mut count = 1;
+    for (place, sge) in ctx.sges[1..].iter_mut().zip(request.payload.sges().chain(pad)) {
+        *place = sge;
+        count += 1;
+    }
+    ctx.sge_count = count;
+    ctx.gathered = true;
+}
+
 /// The body's end: copied payload, or at least its pad, which knows no other home. Returns the
 /// length of what the first SGE carries behind the header.
 fn inline_body(request: &mut Request, travel: Travel) -> usize {
-    let end = HEADER_ROOM + request.body_len;
-    let len = request.payload_len as usize;
-    let pad = padded(request.payload_len) - len;
+    let mut end = HEADER_ROOM + request.body_len;
+    let pad = padded(request.payload_len) - request.payload_len as usize;
     let Request { send, payload, body_len, .. } = request;
     let Some(buffer) = send.ours() else { return *body_len };
-    match (travel, payload.ours()) {
-        (Travel::Copied, Some(data)) => {
-            buffer[end..end + len].copy_from_slice(&data[..len]);
-            buffer[end + len..end + len + pad].fill(0);
-            *body_len + len + pad
+    match travel {
+        Travel::Copied => {
+            for piece in payload.pieces() {
+                let data = piece.bytes();
+                buffer[end..end + data.len()].copy_from_slice(data);
+                end += data.len();
+            }
+            buffer[end..end + pad].fill(0);
+            end + pad - HEADER_ROOM
         }
-        (Travel::Gathered, _) => {
+        Travel::Gathered => {
             buffer[end..end + pad].fill(0);
             *body_len
         }
@@ -207,18 +234,6 @@ fn count(counters: &mut Counters, travel: Travel, len: u32) {
 
 /// Undoes [`encode`]: the call as it was given.
 pub(crate) fn give_back(request: &mut Request) -> Call {
-    let len = request.payload_len;
-    let payload = request.role.payload(request.payload.take(), len);
+    let payload = Payload::again(request.role, request.payload_len, &mut request.payload);
     Call { token: request.token, payload, reply_max: request.reply_max }
-}
-
-impl Role {
-    fn payload(self, buffer: Option<hugepages::Buffer>, len: u32) -> crate::Payload {
-        match (self, buffer) {
-            (Self::Send, Some(buffer)) => crate::Payload::Send { buffer, len },
-            (Self::Receive, Some(buffer)) => crate::Payload::Receive { buffer, len },
-            (Self::Reply, Some(buffer)) => crate::Payload::Reply { buffer, len },
-            _ => crate::Payload::None,
-        }
-    }
 }

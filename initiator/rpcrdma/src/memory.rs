@@ -64,12 +64,20 @@ impl Loan {
         }
     }
 
-    /// The key that a peer needs for the buffer, and its address.
-    pub(crate) fn remote(&self) -> (u32, u64) {
+    /// The buffer to look at, if it is ours.
+    pub(crate) fn shared(&self) -> Option<&Buffer> {
         match self {
-            Self::Vacant => (0, 0),
-            Self::Ours(buffer) => (buffer.keys().rkey, buffer.addr()),
-            Self::Lent(lent) => (lent.keys().rkey, lent.addr()),
+            Self::Ours(buffer) => Some(buffer),
+            _ => None,
+        }
+    }
+
+    /// The keys that the buffer carries, and its address.
+    pub(crate) fn keys_and_addr(&self) -> (Keys, u64) {
+        match self {
+            Self::Vacant => (Keys::default(), 0),
+            Self::Ours(buffer) => (buffer.keys(), buffer.addr()),
+            Self::Lent(lent) => (lent.keys(), lent.addr()),
         }
     }
 
@@ -89,6 +97,8 @@ impl Loan {
 /// for as long as anybody holds a buffer of them, whatever becomes of the registration.
 pub(crate) struct RegisteredPool<D: ProtectionDomain> {
     registration: Option<D::Region>,
+    /// As it was registered last.
+    pub(crate) access: Access,
     pub(crate) pool: Pool,
     pub(crate) region: Rc<Region>,
     /// Where in the region the pool begins.
@@ -121,7 +131,7 @@ impl<D: ProtectionDomain> RegisteredPool<D> {
         count: usize,
     ) -> Result<Self, Error> {
         let pool = Pool::new(region.clone(), offset, buffer_len, count, Keys::default())?;
-        Ok(Self { registration: None, pool, region, offset })
+        Ok(Self { registration: None, access: Access::LOCAL, pool, region, offset })
     }
 
     /// Registers the memory with a domain; every buffer carries the new keys from here on.
@@ -132,20 +142,11 @@ impl<D: ProtectionDomain> RegisteredPool<D> {
         // registration is dropped before them (field order). References into it are made only by
         // `Buffer`, which exists only while nothing posted or advertised names its bytes.
         let registered = unsafe { domain.register(addr, len, access) };
-        let registration = registered.map_err(|error| self.not_registered(error))?;
+        let registration = registered.map_err(|error| not_registered(&self.region, error))?;
         self.pool.set_keys(Keys { lkey: registration.lkey(), rkey: registration.rkey() });
         self.registration = Some(registration);
+        self.access = access;
         Ok(())
-    }
-
-    fn not_registered(&self, error: verbs::Error) -> Error {
-        match error {
-            // Pages of registered memory are pinned.
-            verbs::Error::Os { errno: ENOMEM, .. } => {
-                self.region.pin_error(std::io::Error::from_raw_os_error(ENOMEM)).into()
-            }
-            error => error.into(),
-        }
     }
 
     /// Names the registration, to bind windows to it.
@@ -157,4 +158,17 @@ impl<D: ProtectionDomain> RegisteredPool<D> {
     pub(crate) fn deregister(&mut self) {
         self.registration = None;
     }
+}
+
+/// Whether a device could not pin memory. Pages of registered memory are pinned.
+pub(crate) fn is_out_of_memory(error: &verbs::Error) -> bool {
+    matches!(error, verbs::Error::Os { errno: ENOMEM, .. })
+}
+
+/// Why a region could not be registered.
+pub(crate) fn not_registered(region: &Region, error: verbs::Error) -> Error {
+    if is_out_of_memory(&error) {
+        return region.pin_error(std::io::Error::from_raw_os_error(ENOMEM)).into();
+    }
+    error.into()
 }

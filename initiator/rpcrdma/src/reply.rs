@@ -7,17 +7,41 @@
 use wire::rpcrdma::{Chunk, Header, Kind, Segment};
 
 use crate::error::BadReply;
+use crate::piece::SEGMENTS_MAX;
+use crate::request::Travel;
 
-/// The chunk that a call offered for its result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Offered {
-    /// Nothing: the reply comes inline.
-    #[default]
-    Nothing,
-    /// A Write chunk of one segment, for the DDP-eligible result.
-    Write(Segment),
-    /// A Reply chunk of one segment, for the whole reply.
-    Reply(Segment),
+/// The chunk that a call offered, and how it was to be used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offered {
+    travel: Travel,
+    count: u8,
+    segments: [Segment; SEGMENTS_MAX],
+}
+
+impl Offered {
+    /// Starts anew: a chunk for payload that travels so, without segments yet.
+    #[inline]
+    pub(crate) fn begin(&mut self, travel: Travel) {
+        (self.travel, self.count) = (travel, 0);
+    }
+
+    /// Adds a segment; there are never more than pieces.
+    #[inline]
+    pub(crate) fn push(&mut self, segment: Segment) {
+        self.segments[usize::from(self.count)] = segment;
+        self.count += 1;
+    }
+
+    /// The segments in their order.
+    #[inline]
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments[..usize::from(self.count)]
+    }
+
+    /// The segments of the chunk that the server was to use so.
+    fn of(&self, travel: Travel, name: &'static str) -> Result<&[Segment], BadReply> {
+        if self.travel == travel { Ok(self.segments()) } else { Err(BadReply::ForeignChunk(name)) }
+    }
 }
 
 /// Where an acceptable Reply is.
@@ -39,17 +63,15 @@ pub(crate) enum Arrival {
 }
 
 /// Checks an RDMA_MSG or RDMA_NOMSG reply (RFC 8166 §4.3, §4.4).
-pub(crate) fn check(header: &Header<'_>, offered: Offered) -> Result<Arrival, BadReply> {
+pub(crate) fn check(header: &Header<'_>, offered: &Offered) -> Result<Arrival, BadReply> {
     if !header.reads.is_empty() {
         return Err(BadReply::ReadList);
     }
     let written = written(header, offered)?;
     match (header.kind, header.reply) {
         (Kind::NoMsg, Some(chunk)) => {
-            let Offered::Reply(segment) = offered else {
-                return Err(BadReply::ForeignChunk("Reply chunk"));
-            };
-            match returned(chunk, segment, "Reply chunk")? {
+            let segments = offered.of(Travel::ReplyChunk, "Reply chunk")?;
+            match returned(chunk, segments, "Reply chunk")? {
                 0 => Err(BadReply::EmptyReplyChunk),
                 len => Ok(Arrival::InReplyChunk { len }),
             }
@@ -61,34 +83,41 @@ pub(crate) fn check(header: &Header<'_>, offered: Offered) -> Result<Arrival, Ba
 }
 
 /// The length of the returned Write chunk, if any came back.
-fn written(header: &Header<'_>, offered: Offered) -> Result<Option<u32>, BadReply> {
+fn written(header: &Header<'_>, offered: &Offered) -> Result<Option<u32>, BadReply> {
     let mut chunks = header.writes.iter();
     let Some(chunk) = chunks.next() else {
         return Ok(None);
     };
-    let Offered::Write(segment) = offered else {
-        return Err(BadReply::ForeignChunk("Write chunk"));
-    };
+    let segments = offered.of(Travel::WriteChunk, "Write chunk")?;
     if chunks.next().is_some() {
         return Err(BadReply::ForeignChunk("Write list"));
     }
-    returned(chunk, segment, "Write chunk").map(Some)
+    returned(chunk, segments, "Write chunk").map(Some)
 }
 
-/// The bytes that a returned chunk claims, if it is the one-segment chunk that was offered.
-fn returned(chunk: Chunk<'_>, offered: Segment, name: &'static str) -> Result<u32, BadReply> {
-    let mut segments = chunk.iter();
-    let (Some(segment), None) = (segments.next(), segments.next()) else {
-        return Err(BadReply::ForeignChunk(name));
-    };
-    if (segment.handle, segment.offset) != (offered.handle, offered.offset) {
+/// The bytes that a returned chunk claims, if it is the one that was offered: all its segments, in
+/// their order, each full before the next is used (RFC 8166 §3.4.6).
+fn returned(chunk: Chunk<'_>, offered: &[Segment], name: &'static str) -> Result<u32, BadReply> {
+    if chunk.segment_count() != offered.len() {
         return Err(BadReply::ForeignChunk(name));
     }
-    if segment.length > offered.length {
-        let returned = segment.length.into();
-        return Err(BadReply::TooLong { returned, offered: offered.length });
+    let (mut total, mut all_full) = (0, true);
+    for (segment, offered) in chunk.iter().zip(offered) {
+        if (segment.handle, segment.offset) != (offered.handle, offered.offset) {
+            return Err(BadReply::ForeignChunk(name));
+        }
+        let (returned, room) = (segment.length, offered.length);
+        if returned > room {
+            return Err(BadReply::TooLong { returned: returned.into(), offered: room });
+        }
+        if returned > 0 && !all_full {
+            return Err(BadReply::Gap(name));
+        }
+        all_full &= returned == room;
+        // No more than the payload's length, which is a u32.
+        total += returned;
     }
-    Ok(segment.length)
+    Ok(total)
 }
 
 #[cfg(test)]

@@ -4,6 +4,26 @@ use super::*;
 
 const OFFERED: Segment = Segment { handle: 0xabcd, length: 4096, offset: 0x1000 };
 
+/// A chunk of these segments, offered for this.
+fn offered(travel: Travel, segments: &[Segment]) -> Offered {
+    let mut offered = Offered::default();
+    offered.begin(travel);
+    segments.iter().for_each(|&segment| offered.push(segment));
+    offered
+}
+
+fn nothing() -> Offered {
+    Offered::default()
+}
+
+fn to_write() -> Offered {
+    offered(Travel::WriteChunk, &[OFFERED])
+}
+
+fn to_reply() -> Offered {
+    offered(Travel::ReplyChunk, &[OFFERED])
+}
+
 fn verdict(
     kind: EmitKind,
     reads: &[ReadSegment],
@@ -14,7 +34,7 @@ fn verdict(
     let header = Emit { xid: 1, credits: 1, kind, reads, write_chunks: writes, reply_chunk: reply };
     let mut bytes = [0; 256];
     let len = header.emit(&mut bytes).unwrap();
-    check(&Header::parse(&bytes[..len]).unwrap(), offered)
+    check(&Header::parse(&bytes[..len]).unwrap(), &offered)
 }
 
 fn write(segments: &[Segment], offered: Offered) -> Result<Arrival, BadReply> {
@@ -23,13 +43,13 @@ fn write(segments: &[Segment], offered: Offered) -> Result<Arrival, BadReply> {
 
 #[test]
 fn an_inline_reply_needs_no_chunks() {
-    let arrival = verdict(EmitKind::Msg, &[], &[], None, Offered::Nothing);
+    let arrival = verdict(EmitKind::Msg, &[], &[], None, nothing());
     assert_eq!(arrival, Ok(Arrival::Inline { header_len: 28, written: None }));
 }
 
 #[test]
 fn the_returned_write_chunk_is_the_one_offered_and_no_longer() {
-    let returned = |segment| write(&[segment], Offered::Write(OFFERED));
+    let returned = |segment| write(&[segment], to_write());
     let part = Segment { length: 100, ..OFFERED };
     assert!(matches!(returned(part), Ok(Arrival::Inline { written: Some(100), .. })));
     let longer = Segment { length: 4097, ..OFFERED };
@@ -37,17 +57,17 @@ fn the_returned_write_chunk_is_the_one_offered_and_no_longer() {
     let foreign = Err(BadReply::ForeignChunk("Write chunk"));
     assert_eq!(returned(Segment { handle: 1, ..OFFERED }), foreign);
     assert_eq!(returned(Segment { offset: 0x1001, ..OFFERED }), foreign);
-    assert_eq!(write(&[OFFERED, OFFERED], Offered::Write(OFFERED)), foreign);
-    assert_eq!(write(&[], Offered::Write(OFFERED)), foreign);
+    assert_eq!(write(&[OFFERED, OFFERED], to_write()), foreign);
+    assert_eq!(write(&[], to_write()), foreign);
 }
 
 #[test]
 fn chunks_that_were_not_offered_are_refused() {
-    assert!(matches!(write(&[OFFERED], Offered::Nothing), Err(BadReply::ForeignChunk(_))));
-    let two = verdict(EmitKind::Msg, &[], &[&[OFFERED], &[OFFERED]], None, Offered::Write(OFFERED));
+    assert!(matches!(write(&[OFFERED], nothing()), Err(BadReply::ForeignChunk(_))));
+    let two = verdict(EmitKind::Msg, &[], &[&[OFFERED], &[OFFERED]], None, to_write());
     assert_eq!(two, Err(BadReply::ForeignChunk("Write list")));
     let read = [ReadSegment { position: 0, segment: OFFERED }];
-    let reads = verdict(EmitKind::Msg, &read, &[], None, Offered::Nothing);
+    let reads = verdict(EmitKind::Msg, &read, &[], None, nothing());
     assert_eq!(reads, Err(BadReply::ReadList));
 }
 
@@ -56,13 +76,63 @@ fn a_long_reply_lies_in_the_offered_reply_chunk() {
     let nomsg = |segments: Option<&[Segment]>, offered| {
         verdict(EmitKind::NoMsg, &[], &[], segments, offered)
     };
-    let offered = Offered::Reply(OFFERED);
     let part = [Segment { length: 512, ..OFFERED }];
-    assert_eq!(nomsg(Some(&part), offered), Ok(Arrival::InReplyChunk { len: 512 }));
+    assert_eq!(nomsg(Some(&part), to_reply()), Ok(Arrival::InReplyChunk { len: 512 }));
     let empty = [Segment { length: 0, ..OFFERED }];
-    assert_eq!(nomsg(Some(&empty), offered), Err(BadReply::EmptyReplyChunk));
-    assert_eq!(nomsg(None, offered), Err(BadReply::EmptyReplyChunk));
-    assert!(nomsg(Some(&part), Offered::Nothing).is_err());
-    let msg = verdict(EmitKind::Msg, &[], &[], Some(&part), offered);
+    assert_eq!(nomsg(Some(&empty), to_reply()), Err(BadReply::EmptyReplyChunk));
+    assert_eq!(nomsg(None, to_reply()), Err(BadReply::EmptyReplyChunk));
+    assert!(nomsg(Some(&part), nothing()).is_err());
+    let msg = verdict(EmitKind::Msg, &[], &[], Some(&part), to_reply());
     assert_eq!(msg, Err(BadReply::MsgWithReplyChunk));
+}
+
+const SECOND: Segment = Segment { handle: 0xef01, length: 100, offset: 0x9000 };
+const THIRD: Segment = Segment { handle: 0x1234, length: 8, offset: 0x1 };
+
+/// What becomes of three returned segments, of these lengths, where 4096, 100 and 8 were offered.
+fn three(lengths: [u32; 3]) -> Result<u32, BadReply> {
+    let offer = || offered(Travel::WriteChunk, &[OFFERED, SECOND, THIRD]);
+    let [first, second, third] = lengths;
+    let returned = [
+        Segment { length: first, ..OFFERED },
+        Segment { length: second, ..SECOND },
+        Segment { length: third, ..THIRD },
+    ];
+    match write(&returned, offer())? {
+        Arrival::Inline { written: Some(bytes), .. } => Ok(bytes),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_chunk_of_several_segments_is_filled_from_the_front() {
+    assert_eq!(three([4096, 100, 8]), Ok(4204));
+    assert_eq!(three([4096, 99, 0]), Ok(4195));
+    assert_eq!(three([4096, 0, 0]), Ok(4096));
+    assert_eq!(three([1, 0, 0]), Ok(1));
+    assert_eq!(three([0, 0, 0]), Ok(0));
+    let gap = Err(BadReply::Gap("Write chunk"));
+    assert_eq!(three([4095, 1, 0]), gap, "the second was used before the first was full");
+    assert_eq!(three([0, 0, 8]), gap);
+    assert_eq!(three([4096, 0, 8]), gap);
+}
+
+#[test]
+fn each_segment_is_held_to_its_own_length() {
+    assert_eq!(three([4097, 0, 0]), Err(BadReply::TooLong { returned: 4097, offered: 4096 }));
+    assert_eq!(three([4096, 101, 0]), Err(BadReply::TooLong { returned: 101, offered: 100 }));
+    let longest = Err(BadReply::TooLong { returned: u32::MAX.into(), offered: 8 });
+    assert_eq!(three([4096, 100, u32::MAX]), longest);
+}
+
+#[test]
+fn segments_that_are_missing_added_or_out_of_order_are_foreign() {
+    let foreign = Err(BadReply::ForeignChunk("Write chunk"));
+    let returned =
+        |segments: &[Segment]| write(segments, offered(Travel::WriteChunk, &[OFFERED, SECOND]));
+    assert_eq!(returned(&[SECOND, OFFERED]), foreign);
+    assert_eq!(returned(&[OFFERED]), foreign);
+    assert_eq!(returned(&[OFFERED, SECOND, THIRD]), foreign);
+    assert_eq!(returned(&[OFFERED, Segment { handle: OFFERED.handle, ..SECOND }]), foreign);
+    assert!(returned(&[OFFERED, SECOND]).is_ok());
 }

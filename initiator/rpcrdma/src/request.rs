@@ -4,11 +4,13 @@
 //! arrived **and**, where its Send gathered the caller's payload, that Send has completed. And the
 //! slot's header buffer has two owners, the RPC and the Send: neither alone recycles it.
 
-use wire::rpcrdma::{HEADER_MIN, Segment};
+use verbs::WindowAccess;
+use wire::rpcrdma::HEADER_MIN;
 
 use crate::Error;
 use crate::long_call::LongCall;
 use crate::memory::Loan;
+use crate::piece::{Held, SEGMENTS_MAX};
 use crate::reply::{Arrival, Offered};
 
 /// A matched Reply that waits to be handed over.
@@ -32,7 +34,7 @@ pub(crate) struct Request {
     /// Header and inline body.
     pub(crate) send: Loan,
     /// The caller's payload.
-    pub(crate) payload: Loan,
+    pub(crate) payload: Held,
     /// What the Reply may return.
     pub(crate) offered: Offered,
     /// What the payload is for.
@@ -57,8 +59,11 @@ pub(crate) struct Request {
     pub(crate) sending: bool,
     /// The Send reads the caller's payload.
     pub(crate) gathered: bool,
-    /// Of the slot's window: the server can reach the caller's payload by it while it is bound.
-    pub(crate) window: Key,
+    /// Of the slot's windows, in the order of the chunk's segments: the server can reach the
+    /// caller's payload by those that are bound.
+    pub(crate) windows: [Key; SEGMENTS_MAX],
+    /// How many of them are.
+    pub(crate) windows_bound: u8,
     /// The message where the server can fetch it, when it was too long to go inline.
     pub(crate) long: Option<LongCall>,
 }
@@ -94,19 +99,24 @@ impl Request {
     }
 
     /// Keys that the server holds.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = u32> + use<> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = u32> {
         let long = self.long.as_ref().map(|long| long.key);
-        [Some(self.window), long].into_iter().flatten().filter(|key| key.bound).map(|key| key.rkey)
+        self.windows.iter().copied().chain(long).filter(|key| key.bound).map(|key| key.rkey)
     }
 
     /// Whether the server holds any.
+    #[inline]
     pub(crate) fn any_key(&self) -> bool {
-        self.window.bound || self.long.as_ref().is_some_and(|long| long.key.bound)
+        self.windows_bound > 0 || self.long.as_ref().is_some_and(|long| long.key.bound)
     }
 
     /// A key has been invalidated; says whether it was one of this call's.
     pub(crate) fn end_key(&mut self, rkey: u32) -> bool {
-        self.window.end(rkey) || self.long.as_mut().is_some_and(|long| long.key.end(rkey))
+        if self.windows.iter_mut().any(|key| key.end(rkey)) {
+            self.windows_bound -= 1;
+            return true;
+        }
+        self.long.as_mut().is_some_and(|long| long.key.end(rkey))
     }
 
     /// Nothing of the slot is in use: neither the RPC nor the Send owns its header buffer.
@@ -135,7 +145,10 @@ impl Request {
     /// this call, which ends the server's use of its chunks (RFC 8166 §3.4); or the connection is
     /// gone. Gathered payload is left to the Send.
     pub(crate) unsafe fn chunks_released(&mut self) {
-        self.window.bound = false;
+        if self.windows_bound > 0 {
+            self.windows_bound = 0;
+            self.windows.iter_mut().for_each(|key| key.bound = false);
+        }
         if let Some(long) = &mut self.long {
             long.key.bound = false;
             // SAFETY: only the peer reads it, by a key which the caller says is over.
@@ -164,9 +177,10 @@ pub(crate) enum Role {
 }
 
 /// How a payload travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Travel {
     /// There is none, or the reply is expected inline.
+    #[default]
     Nothing,
     /// Copied into the Send, with its pad.
     Copied,
@@ -180,6 +194,24 @@ pub(crate) enum Travel {
     ReplyChunk,
 }
 
+impl Travel {
+    /// What the server may do to the caller's memory, if it is told where that is.
+    #[inline]
+    pub(crate) fn by_chunk(self) -> Option<WindowAccess> {
+        match self {
+            Self::ReadChunk => Some(WindowAccess::READ),
+            Self::WriteChunk | Self::ReplyChunk => Some(WindowAccess::WRITE),
+            Self::Nothing | Self::Copied | Self::Gathered => None,
+        }
+    }
+
+    /// Whether the NIC gets at the caller's memory.
+    #[inline]
+    pub(crate) fn lends(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Copied)
+    }
+}
+
 /// Inline limits of a connection, as negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -189,6 +221,8 @@ pub(crate) struct Limits {
     pub(crate) inline_receive: usize,
     /// Largest payload that is copied rather than gathered.
     pub(crate) copy_max: usize,
+    /// SGEs that the device takes in a Send.
+    pub(crate) sges: usize,
 }
 
 impl Limits {
@@ -205,8 +239,11 @@ impl Limits {
             Role::Send if call + data > self.inline_send && len == 0 => Travel::Nothing,
             Role::Send if call + data > self.inline_send => Travel::ReadChunk,
             Role::Send if len <= self.copy_max => Travel::Copied,
+            Role::Send if request.payload.pieces().len() + 2 > self.sges => Travel::ReadChunk,
             Role::Send => Travel::Gathered,
             Role::Receive if reply + data <= self.inline_receive => Travel::Nothing,
+            // Nor is there one for no result.
+            Role::Receive if len == 0 => Travel::Nothing,
             Role::Receive => Travel::WriteChunk,
             Role::Reply if reply + len <= self.inline_receive => Travel::Nothing,
             Role::Reply => Travel::ReplyChunk,
@@ -216,17 +253,18 @@ impl Limits {
     /// Whether what is left of the call, with the header that it takes, is still too long to go
     /// inline: then the message becomes a chunk as well.
     pub(crate) fn is_long(&self, request: &Request, travel: Travel) -> bool {
-        travel.header_len() + request.body_len > self.inline_send
+        travel.header_len(request.payload.pieces().len()) + request.body_len > self.inline_send
     }
 }
 
 impl Travel {
-    /// Bytes of the transport header with this chunk and no other.
-    fn header_len(self) -> usize {
+    /// Most bytes of the transport header with this chunk, of so many segments, and no other.
+    fn header_len(self, segments: usize) -> usize {
         let chunk = match self {
             Self::Nothing | Self::Copied | Self::Gathered => 0,
-            Self::ReadChunk | Self::WriteChunk => 24,
-            Self::ReplyChunk => 20,
+            Self::ReadChunk => 24 * segments,
+            Self::WriteChunk => 8 + 16 * segments,
+            Self::ReplyChunk => 4 + 16 * segments,
         };
         HEADER_MIN + chunk
     }
@@ -235,12 +273,6 @@ impl Travel {
 /// Length with XDR padding.
 pub(crate) fn padded(len: u32) -> usize {
     (len as usize).next_multiple_of(4)
-}
-
-/// The one-segment chunk that covers the first `len` bytes of a payload.
-pub(crate) fn segment(payload: &Loan, length: u32) -> Segment {
-    let (handle, offset) = payload.remote();
-    Segment { handle, length, offset }
 }
 
 #[cfg(test)]

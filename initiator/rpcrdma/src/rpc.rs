@@ -12,8 +12,9 @@ use crate::connection::Connection;
 use crate::error::{BadReply, Error, Loss};
 use crate::inline::Inline;
 use crate::marshal::{self, Frame};
+use crate::registrations::Terms;
 use crate::reply::{self, Arrival, Offered};
-use crate::request::Matched;
+use crate::request::{Matched, Request, Travel};
 use crate::state::State;
 use crate::stats::Counters;
 use crate::work_id::Kind;
@@ -84,11 +85,27 @@ impl<P: Provider> Connection<P> {
     /// Puts an encoded request into the next chain; there is a credit. A request that cannot be
     /// sent now, or ever, leaves everything as it was.
     fn transmit(&mut self, index: u32, now: Timestamp) -> Result<(), Refusal> {
+        let travel = self.limits.choose(self.slots.get(index));
+        let ready = if travel.lends() { self.attach(index) } else { Ok(()) };
+        let sent = ready.and_then(|()| self.put_into_chain(index, travel, now));
+        if sent.is_err() {
+            self.slots.get(index).payload.unregister();
+        }
+        sent
+    }
+
+    /// Fills the next place in the ring.
+    #[inline]
+    fn put_into_chain(
+        &mut self,
+        index: u32,
+        travel: Travel,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let request = self.slots.get(index);
-        let travel = self.limits.choose(request);
         let long = self.limits.is_long(request, travel);
-        let wrs = self.windows.wrs_per_call(1 + u32::from(long));
-        let Some(ctx) = self.sender.getter.get(wrs) else {
+        let segments = request.payload.pieces().len() + usize::from(long);
+        let Some(ctx) = self.sender.getter.get(self.windows.wrs_per_call(segments)) else {
             self.counters.empty_sendctx_q += 1;
             return Err(Refusal::Busy);
         };
@@ -103,6 +120,34 @@ impl<P: Provider> Connection<P> {
         request.sent_ns = now.0;
         self.credits.take();
         self.sender.prepared();
+        Ok(())
+    }
+
+    /// Sees to it that the NIC can get at the payload: memory that is not of the pool is
+    /// registered, and there is a window for each segment.
+    #[inline]
+    fn attach(&mut self, index: u32) -> Result<(), Refusal> {
+        let pool = &self.payloads.region;
+        match self.slots.get(index).payload.pieces() {
+            [piece] if piece.unregistered(pool).is_none() => Ok(()),
+            _ => self.attach_rare(index),
+        }
+    }
+
+    #[cold]
+    fn attach_rare(&mut self, index: u32) -> Result<(), Refusal> {
+        let Some((_, domain)) = &self.domain else { return Err(Refusal::NotConnected) };
+        let Request { payload, windows: keys, .. } = self.slots.get(index);
+        let terms = Terms { domain, access: self.payloads.access, bindable: self.windows.exist() };
+        for piece in payload.pieces_mut() {
+            if let Some(memory) = piece.unregistered(&self.payloads.region) {
+                let registered = self.own.get(memory, &terms, &mut self.counters)?;
+                piece.set_registered(registered);
+            }
+        }
+        let segments = payload.filled().count();
+        let made = self.windows.extend(domain, index, segments, keys).map_err(Refusal::Invalid)?;
+        self.counters.mrs_allocated += made;
         Ok(())
     }
 
@@ -233,8 +278,8 @@ impl<P: Provider> Connection<P> {
         };
         let request = self.slots.get(index);
         let grant = header.as_ref().ok().map(|header| header.credits);
-        let outcome =
-            header.and_then(|header| outcome(&header, request.offered, remote, &mut self.counters));
+        let outcome = header
+            .and_then(|header| outcome(&header, &request.offered, remote, &mut self.counters));
         self.credits.replied(grant);
         self.counters.recvs += 1;
         self.backoff.reset();
@@ -275,7 +320,7 @@ impl<P: Provider> Connection<P> {
             return;
         };
         request.pending = false;
-        let (token, buffer) = (request.token, request.payload.take());
+        let (token, (buffer, pieces)) = (request.token, request.payload.take());
         self.long_calls.put(request.long.take());
         let (mut start, len) = (len as usize, len as usize);
         let result = outcome.map(|arrival| match arrival {
@@ -286,7 +331,7 @@ impl<P: Provider> Connection<P> {
             Arrival::InReplyChunk { len } => Reply { in_buffer: Some(len), written: None },
         });
         let inline = Inline::new(&mut self.receives, receive, start..len);
-        let copied = up.complete(self.id, Completed { token, result, buffer, inline });
+        let copied = up.complete(self.id, Completed { token, result, buffer, pieces, inline });
         self.counters.fixup_copy_count += copied as u64;
         self.counters.kept_receives = self.receives.kept;
         self.receives.release(receive);
@@ -306,10 +351,10 @@ impl<P: Provider> Connection<P> {
         unsafe { request.chunks_released() };
         request.pending = false;
         request.reply = None;
-        let (token, buffer) = (request.token, request.payload.take());
+        let (token, (buffer, pieces)) = (request.token, request.payload.take());
         self.long_calls.put(request.long.take());
         let (result, inline) = (Err(cause.clone()), Inline::NONE);
-        up.complete(self.id, Completed { token, result, buffer, inline });
+        up.complete(self.id, Completed { token, result, buffer, pieces, inline });
         self.slots.put_if_free(index);
     }
 
@@ -328,7 +373,7 @@ impl<P: Provider> Connection<P> {
 /// What a parsed header means for the call that it answers.
 fn outcome(
     header: &Header<'_>,
-    offered: Offered,
+    offered: &Offered,
     remote: std::net::SocketAddr,
     counters: &mut Counters,
 ) -> Result<Arrival, Error> {

@@ -31,10 +31,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Orderin
 use verbs::{RegionHandle, Sge, WindowAccess, WindowHandle};
 
 /// SGEs in one Send: header and inline body together, gathered payload, its XDR pad.
-pub const SGES_MAX: usize = 3;
-
-/// Chunks that one call offers: its payload, and its message when that is too long to go inline.
-pub const CHUNKS_MAX: usize = 2;
+pub const SGES_MAX: usize = 2 + crate::SEGMENTS_MAX;
 
 /// What one Send names, from get to put.
 #[derive(Debug, Default)]
@@ -46,8 +43,11 @@ pub struct Sendctx {
     pub sge_count: u8,
     /// Whether payload of the caller's is among them.
     pub gathered: bool,
-    /// The windows that are bound right before the Send, for the chunks that it offers.
-    pub binds: [Option<Bind>; CHUNKS_MAX],
+    /// The window that is bound right before the Send, for the chunk that it offers.
+    pub bind: Option<Bind>,
+    /// Those of the chunk's other segments, and of the chunk of a long call. Their memory stays
+    /// with the slot.
+    pub more_binds: Vec<Bind>,
     /// No Send, but the invalidation of this key; it goes through the ring like one.
     pub invalidate: Option<u32>,
     /// The request that this Send carries.
@@ -63,11 +63,22 @@ impl Sendctx {
         &self.sges[..usize::from(self.sge_count)]
     }
 
+    /// Adds a window to be bound.
+    #[inline]
+    pub(crate) fn push_bind(&mut self, bind: Bind) {
+        if self.bind.is_none() {
+            self.bind = Some(bind);
+        } else {
+            self.more_binds.push(bind);
+        }
+    }
+
     /// Ends the Send's claim on everything but its place in the ring.
     fn clear(&mut self) {
         self.sge_count = 0;
         self.gathered = false;
-        self.binds = [None; CHUNKS_MAX];
+        self.bind = None;
+        self.more_binds.clear();
         self.invalidate = None;
     }
 }

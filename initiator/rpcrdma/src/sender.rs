@@ -9,7 +9,7 @@
 
 use verbs::{Connection, Op, PostError, SendWr};
 
-use crate::sendctx::{self, Getter, Putter, Sendctx};
+use crate::sendctx::{self, Bind, Getter, Putter, Sendctx};
 use crate::stats::Counters;
 use crate::work_id::{Kind, WorkId};
 
@@ -79,20 +79,24 @@ impl Sender {
 /// The work requests of one place in the ring: windows are bound right before their Send.
 #[inline]
 fn work_requests(ctx: &Sendctx, wr_id: u64, signaled: bool) -> impl Iterator<Item = SendWr<'_>> {
-    let binds = ctx.binds.iter().flatten().map(move |bind| {
-        let op = Op::BindWindow {
-            window: bind.window,
-            region: bind.region,
-            new_rkey: bind.rkey,
-            addr: bind.addr,
-            length: bind.length,
-            access: bind.access,
-        };
-        SendWr { wr_id, sges: &[], op, signaled: false, fence: false }
-    });
     let op = ctx.invalidate.map_or(Op::Send, |rkey| Op::LocalInvalidate { rkey });
     let main = SendWr { wr_id, sges: ctx.sges(), op, signaled, fence: false };
-    binds.chain([main])
+    let first = ctx.bind.as_ref().map(|bind| bind_request(bind, wr_id));
+    let more = ctx.more_binds.iter().map(move |bind| bind_request(bind, wr_id));
+    first.into_iter().chain(more).chain(std::iter::once(main))
+}
+
+#[inline]
+fn bind_request<'a>(bind: &Bind, wr_id: u64) -> SendWr<'a> {
+    let op = Op::BindWindow {
+        window: bind.window,
+        region: bind.region,
+        new_rkey: bind.rkey,
+        addr: bind.addr,
+        length: bind.length,
+        access: bind.access,
+    };
+    SendWr { wr_id, sges: &[], op, signaled: false, fence: false }
 }
 
 /// Decides which Sends of a chain are signaled.

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use crate::long_call::LongCall;
 use crate::memory::Loan;
+use crate::piece::SEGMENTS_MAX;
 use crate::request::{Key, Request};
-use crate::sendctx::{CHUNKS_MAX, Sendctx};
+use crate::sendctx::Sendctx;
 use crate::xid::Xids;
 
 /// Time of sending of a call that waits to be sent again.
@@ -36,7 +37,7 @@ impl Slots {
             free: (0..count).rev().collect(),
             xids,
             finished: VecDeque::with_capacity(count as usize),
-            to_invalidate: VecDeque::with_capacity(CHUNKS_MAX * count as usize),
+            to_invalidate: VecDeque::with_capacity((1 + SEGMENTS_MAX) * count as usize),
             resend: VecDeque::with_capacity(count as usize),
             calls: 0,
         }
@@ -156,7 +157,7 @@ impl Slots {
         (self.to_invalidate.len() - before) as u64
     }
 
-    /// The next key to be invalidated, with its request.
+    /// The next key to be invalidated, behind its request.
     pub(crate) fn next_to_invalidate(&mut self) -> Option<(u32, u32)> {
         self.to_invalidate.pop_front()
     }
@@ -169,7 +170,7 @@ impl Slots {
     /// The slots get new windows, whose keys are these.
     pub(crate) fn set_window_keys(&mut self, keys: impl Iterator<Item = u32>) {
         for (request, key) in self.slots.iter_mut().zip(keys) {
-            request.window = Key { rkey: key, bound: false };
+            request.windows[0] = Key { rkey: key, bound: false };
         }
     }
 

@@ -40,6 +40,14 @@ counters! {
     fixup_copy_count,
     /// Replies whose data was handed over in the Receive that it came in.
     kept_receives,
+    /// Bytes of callers' own memory that were registered on first use.
+    hardway_register_count,
+    /// Regions of callers' own memory that were registered.
+    own_regions_registered,
+    /// Registrations given up for want of room.
+    own_regions_evicted,
+    /// Times a caller was told to wait because calls used every registration of own memory.
+    own_region_waits,
     /// Calls that could not be marshalled.
     failed_marshal_count,
     /// Replies that did not make sense.

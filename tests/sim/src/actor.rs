@@ -260,7 +260,7 @@ impl Actor {
             self.next_tag += 1;
             self.claim(&pending);
             self.pending.insert(tag, pending);
-            let submission = Submission { tag, op, buffer };
+            let submission = Submission { tag, op, buffer, pieces: None };
             if self.client.submit(self.mount, submission, now).is_err() {
                 return Err(format!("mount {}: queue full below its depth", self.index));
             }

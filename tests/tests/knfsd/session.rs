@@ -98,7 +98,7 @@ impl Session {
 
     /// Takes an operation; panics if the queue is full.
     pub(crate) fn submit(&mut self, tag: u64, op: Op, buffer: Option<Buffer>) {
-        let submission = Submission { tag, op, buffer };
+        let submission = Submission { tag, op, buffer, pieces: None };
         let now = self.clock.now();
         assert!(self.client.submit(self.mount, submission, now).is_ok(), "the queue is full");
     }

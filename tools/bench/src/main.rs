@@ -83,7 +83,7 @@ fn main() -> anyhow::Result<()> {
             && let Some(buffer) = buffers.pop()
         {
             let op = args.op.op(file, submitted);
-            let submission = Submission { tag: submitted, op, buffer: Some(buffer) };
+            let submission = Submission { tag: submitted, op, buffer: Some(buffer), pieces: None };
             if client.submit(mount, submission, now).is_err() {
                 bail!("the queue is as deep as there are buffers");
             }
