@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use client::{
     Client, Done, File, Located, MountConfig, MountId, MountOptions, MountState, Op, Output,
-    Submission, locate,
+    Pieces, Submission, locate,
 };
 use hugepages::{Buffer, Policy};
 use reactor::Timestamp;
@@ -189,6 +189,21 @@ impl House {
     pub fn submit(&mut self, tag: u64, op: Op, buffer: Option<Buffer>) {
         let now = self.now();
         let submission = Submission { tag, op, buffer, pieces: None };
+        assert!(self.client.submit(self.mount, submission, now).is_ok(), "the queue is full");
+    }
+
+    /// One operation on pieces from start to end.
+    pub fn op_vectored(&mut self, op: Op, pieces: Pieces) -> Done {
+        assert!(self.done.is_empty(), "results of earlier operations are still there");
+        self.submit_vectored(0, op, pieces);
+        self.run_until(|house| house.done_count() == 1);
+        self.take_done().remove(0)
+    }
+
+    /// Submits an operation on pieces; panics if the queue is full.
+    pub fn submit_vectored(&mut self, tag: u64, op: Op, pieces: Pieces) {
+        let now = self.now();
+        let submission = Submission { tag, op, buffer: None, pieces: Some(pieces) };
         assert!(self.client.submit(self.mount, submission, now).is_ok(), "the queue is full");
     }
 

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use client::aio::Session;
-use client::{Client, Error, MountConfig, MountOptions, locate};
+use client::{Client, Error, MountConfig, MountOptions, Piece, Pieces, locate};
+use hugepages::Buffer;
 use reactor::{IdlePolicy, Reactor, ReactorConfig, StopToken};
 use rpcrdma::{EndpointConfig, TransportConfig};
 use system_tests::{Plan, credential, pattern};
@@ -76,6 +77,31 @@ fn buffers_are_given_and_returned() {
         assert_eq!(again.attributes().unwrap().size, 5100);
         let missing = session.open("nothing").await.err().unwrap();
         assert_eq!(missing.errno(), 2, "{missing}");
+    });
+}
+
+#[test]
+fn pieces_and_memory_of_ones_own_are_given_and_returned() {
+    with_session(16, |session| async move {
+        session.mounted().await.unwrap();
+        let file = session.create("f", 0o600).await.unwrap();
+        let own = Buffer::from_vec(pattern(9000, 1)).unwrap();
+        let pieces = [Piece::new(session.buffer().unwrap(), 1, 3), Piece::new(own, 0, 9000)];
+        let mut pieces = Pieces::new(pieces).unwrap();
+        pieces.iter_mut().next().unwrap().bytes_mut().copy_from_slice(b"abc");
+        let (written, pieces) = file.write_vectored(10, pieces).await;
+        assert_eq!(written, Ok(9003));
+        let mut pieces = pieces.unwrap();
+        pieces.iter_mut().for_each(|piece| piece.bytes_mut().fill(0));
+        let (read, pieces) = file.read_vectored(10, pieces).await;
+        assert_eq!(read, Ok(9003));
+        let own = pieces.unwrap().into_pieces().pop().unwrap().into_buffer().unwrap();
+        assert_eq!(own[..], pattern(9000, 1));
+        let (read, own) = file.read(10, 9000, own).await;
+        let own = own.unwrap();
+        assert_eq!((read, &own[..3]), (Ok(9000), &b"abc"[..]));
+        assert!(session.deregister(&own));
+        assert_eq!(own.into_vec().unwrap()[3..], pattern(9000, 1)[..8997]);
     });
 }
 

@@ -123,6 +123,10 @@ orders! {
     foreign_offset = "foreign-offset",
     /// Return a chunk longer than the client's.
     long_chunk = "long-chunk",
+    /// Return a chunk of several segments with the first not full.
+    gap_chunk = "gap-chunk",
+    /// Return the first two segments of a chunk in the wrong order.
+    swap_segments = "swap-segments",
     /// Let READ's count differ from the bytes returned by chunk.
     read_count = "read-count",
     /// Answer ERR_CHUNK.

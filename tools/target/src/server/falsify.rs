@@ -25,6 +25,8 @@ pub(super) struct Falsify {
     foreign_rkey: bool,
     foreign_offset: bool,
     long_chunk: bool,
+    gap_chunk: bool,
+    swap_segments: bool,
 }
 
 impl Falsify {
@@ -59,6 +61,8 @@ impl Falsify {
             foreign_rkey: chunks && take(&mut orders.foreign_rkey),
             foreign_offset: chunks && take(&mut orders.foreign_offset),
             long_chunk: chunks && take(&mut orders.long_chunk),
+            gap_chunk: chunks && take(&mut orders.gap_chunk),
+            swap_segments: chunks && take(&mut orders.swap_segments),
         };
         let told = [
             twice,
@@ -69,6 +73,8 @@ impl Falsify {
             lies.foreign_rkey,
             lies.foreign_offset,
             lies.long_chunk,
+            lies.gap_chunk,
+            lies.swap_segments,
         ];
         let count = told.iter().filter(|told| **told).count() as u64;
         Self { count: count + lasting, ..lies }
@@ -85,6 +91,12 @@ impl Falsify {
         }
         if self.long_chunk {
             first.length = u32::MAX;
+        }
+        if self.gap_chunk {
+            first.length = first.length.saturating_sub(1);
+        }
+        if self.swap_segments && returned.len() > 1 {
+            returned.swap(0, 1);
         }
     }
 
