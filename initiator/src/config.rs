@@ -39,7 +39,10 @@ macro_rules! section {
 section! {
     "Transport",
     Transport {
-        /// Calls in flight on a mount; the server may grant fewer [default: 128]
+        /// Connections of each reactor to a mount's server, 1 to 16; calls go round them [default: 1]
+        #[arg(long, value_name = "N")]
+        nconnect: u32,
+        /// Calls in flight on a connection; the server may grant fewer [default: 128]
         #[arg(long, value_name = "N")]
         max_requests: u32,
         /// Ask for a completion with every Nth Send, 0 or 1 with each [default: 7]
@@ -183,6 +186,7 @@ impl Settings {
         config.inline_send = inline(&set.inline_send, "inline_send", config.inline_send)?;
         config.inline_receive =
             inline(&set.inline_receive, "inline_receive", config.inline_receive)?;
+        config.nconnect = set.nconnect.unwrap_or(config.nconnect);
         config.max_requests = set.max_requests.unwrap_or(config.max_requests);
         config.send_batch = set.send_batch;
         if let Some(size) = &set.copy_max {
@@ -245,7 +249,8 @@ impl Settings {
         if cq_depth == 0 {
             bail!("cq_depth = 0: at least 1 is needed, and every queue entry has its place");
         }
-        Ok(EndpointConfig { connections_max: 1, cq_depth, poll_batch })
+        let connections_max = self.transport.nconnect.unwrap_or(1) as u16;
+        Ok(EndpointConfig { connections_max, cq_depth, poll_batch })
     }
 
     pub(crate) fn mount_options(&self) -> MountOptions {

@@ -155,7 +155,7 @@ impl Stage<'_> {
         let mut outcomes = Vec::new();
         loop {
             match told.recv_timeout(TICK) {
-                Ok(Event::Started(watched)) => line.add(watched),
+                Ok(Event::Started(watched, reconnecting)) => line.add(watched, reconnecting),
                 Ok(Event::Ended(outcome)) => {
                     // Jobs that cannot begin end the whole; ones that fail only themselves.
                     if outcome.results.is_err() {

@@ -10,6 +10,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use client::{Client, MountConfig, MountState};
 use crossbeam_channel::Sender;
@@ -24,6 +25,9 @@ use crate::backend::MountBackend;
 
 /// After a stop, operations have so long to come back before the connection is closed on them.
 const STOP_PATIENCE_NS: u64 = 2_000_000_000;
+
+/// How often connections that are down are counted.
+const COUNT_EVERY_NS: u64 = 100_000_000;
 
 /// What a poller is to do.
 #[derive(Clone, Debug)]
@@ -44,8 +48,8 @@ pub(crate) struct Assignment {
 
 /// What a poller tells.
 pub(crate) enum Event {
-    /// The jobs run; here is where to see how far they are.
-    Started(Vec<(Instance, Arc<workload::Progress>)>),
+    /// The jobs run; here is where to see how far they are, and how many connections are down.
+    Started(Vec<(Instance, Arc<workload::Progress>)>, Arc<AtomicUsize>),
     /// All is over, and the mount is gone.
     Ended(Box<Outcome>),
 }
@@ -60,6 +64,8 @@ pub(crate) struct Outcome {
     /// By index of the instance; or why nothing ran.
     pub(crate) results: Result<Vec<(u32, JobResult)>, String>,
     pub(crate) counters: Counters,
+    /// What each connection did, where there are several.
+    pub(crate) connections: Vec<Counters>,
     pub(crate) credits_granted: Option<u32>,
     pub(crate) memory: Option<String>,
 }
@@ -82,6 +88,9 @@ pub(crate) struct JobPoller<P: Provider> {
     /// Pollers of this reactor that are not done; the last one stops it.
     pending: Rc<Cell<usize>>,
     progress: Vec<Arc<workload::Progress>>,
+    /// Connections that are down, for those who watch, and when to count them again.
+    reconnecting: Arc<AtomicUsize>,
+    count_at: Timestamp,
     /// The thread's CPU use when the first job began to measure.
     cpu_at_start: Option<CpuUse>,
     stop_seen: Option<Timestamp>,
@@ -114,6 +123,8 @@ impl<P: Provider> JobPoller<P> {
             events,
             pending,
             progress: Vec::new(),
+            reconnecting: Arc::default(),
+            count_at: now,
             cpu_at_start: None,
             stop_seen: None,
             results: None,
@@ -149,7 +160,7 @@ impl<P: Provider> JobPoller<P> {
             Ok(runners) => {
                 self.progress = runners.iter().map(Runner::progress).collect();
                 let watched = self.instances.iter().cloned().zip(self.progress.iter().cloned());
-                self.tell(Event::Started(watched.collect()));
+                self.tell(Event::Started(watched.collect(), self.reconnecting.clone()));
                 self.state = State::Running(RunnerSet::new(runners));
                 Progress::Busy
             }
@@ -172,6 +183,11 @@ impl<P: Provider> JobPoller<P> {
             }
         }
         let progress = runners.turn(now.0, &mut self.backend);
+        if now >= self.count_at {
+            self.count_at = now.add_ns(COUNT_EVERY_NS);
+            let down = self.backend.client.reconnecting(self.backend.mount);
+            self.reconnecting.store(down, Ordering::Relaxed);
+        }
         if self.cpu_at_start.is_none()
             && self.progress.iter().any(|job| job.snapshot().phase >= Phase::Running)
         {
@@ -227,6 +243,7 @@ impl<P: Provider> JobPoller<P> {
             site: self.site,
             results: self.results.take().unwrap_or_else(|| Ok(Vec::new())),
             counters: self.backend.client.counters(self.backend.mount).unwrap_or_default(),
+            connections: self.backend.client.connection_counters(self.backend.mount),
             credits_granted: self.credits_granted,
             memory: self.memory.take(),
         };

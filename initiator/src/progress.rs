@@ -3,6 +3,7 @@
 //! Threading: the main thread's; it reads counters that the runners store once a turn.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,6 +18,8 @@ const STEPS: u64 = 1000;
 pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,
     watched: Vec<Watched>,
+    /// Connections that are down, of each mount.
+    reconnecting: Vec<Arc<AtomicUsize>>,
     drawn: Instant,
     ios: u64,
     bytes: u64,
@@ -38,11 +41,23 @@ impl ProgressLine {
             let style = ProgressStyle::with_template("[{bar:20}] {percent:>3}% {msg}");
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, watched: Vec::new(), drawn: Instant::now(), ios: 0, bytes: 0 }
+        Self {
+            bar,
+            watched: Vec::new(),
+            reconnecting: Vec::new(),
+            drawn: Instant::now(),
+            ios: 0,
+            bytes: 0,
+        }
     }
 
     /// More jobs to watch.
-    pub(crate) fn add(&mut self, watched: Vec<(Instance, Arc<Progress>)>) {
+    pub(crate) fn add(
+        &mut self,
+        watched: Vec<(Instance, Arc<Progress>)>,
+        reconnecting: Arc<AtomicUsize>,
+    ) {
+        self.reconnecting.push(reconnecting);
         let watch = |(instance, progress)| Watched { instance, progress, ready_ns: None };
         self.watched.extend(watched.into_iter().map(watch));
     }
@@ -62,7 +77,8 @@ impl ProgressLine {
         let done = jobs.map(|(job, snapshot)| job.fraction(snapshot)).sum::<f64>();
         bar.set_position((done / now.len() as f64 * STEPS as f64) as u64);
         let (iops, rate) = (per_second(ios - self.ios), per_second(bytes - self.bytes));
-        bar.set_message(message(&now, iops, rate));
+        let down = self.reconnecting.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        bar.set_message(message(&now, iops, rate, down));
         (self.ios, self.bytes, self.drawn) = (ios, bytes, Instant::now());
     }
 }
@@ -75,7 +91,7 @@ impl Drop for ProgressLine {
     }
 }
 
-fn message(now: &[Snapshot], iops: f64, rate: f64) -> String {
+fn message(now: &[Snapshot], iops: f64, rate: f64, down: usize) -> String {
     let busy = now.iter().filter(|job| job.phase != Phase::Finished).count();
     let in_flight: u64 = now.iter().map(|job| job.in_flight).sum();
     let phase = match now.iter().map(|job| job.phase).min().unwrap_or(Phase::Finished) {
@@ -88,7 +104,11 @@ fn message(now: &[Snapshot], iops: f64, rate: f64) -> String {
         Phase::Finished => "done",
     };
     let mib = rate / f64::from(1 << 20);
-    format!("{busy} job(s) {phase}, {iops:.0} IOPS, {mib:.1} MiB/s, {in_flight} in flight")
+    let down = match down {
+        0 => String::new(),
+        _ => format!(", {down} connection(s) lost: reconnecting"),
+    };
+    format!("{busy} job(s) {phase}, {iops:.0} IOPS, {mib:.1} MiB/s, {in_flight} in flight{down}")
 }
 
 impl Watched {
@@ -115,5 +135,16 @@ impl Watched {
             (Some(limit_ns), None) => by_time(limit_ns),
             (None, None) => 0.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message;
+
+    #[test]
+    fn a_run_without_a_server_looked_like_one_that_does_nothing() {
+        assert!(message(&[], 0.0, 0.0, 2).contains("2 connection(s) lost: reconnecting"));
+        assert!(!message(&[], 0.0, 0.0, 0).contains("reconnecting"));
     }
 }

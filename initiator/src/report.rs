@@ -62,10 +62,11 @@ fn own_lines(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
             out,
             "  mount        : {url} (export {}), {} connection(s), credits granted={}",
             located.export,
-            mounts.len(),
+            mounts.iter().map(|mount| mount.connections.len()).sum::<usize>(),
             granted.join(",")
         )?;
     }
+    connection_lines(out, facts)?;
     let Derived { cqes_per_rpc, wrs_per_doorbell } = derived(&counters);
     writeln!(out, "  CQEs per RPC : {cqes_per_rpc:.3}")?;
     writeln!(out, "  WRs per doorbell: {wrs_per_doorbell:.2}")?;
@@ -94,6 +95,26 @@ fn own_lines(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
     reports.iter().try_for_each(|report| writeln!(out, "  {report}"))
 }
 
+/// What each connection did, where a mount has several.
+fn connection_lines(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
+    let several = facts.ran.outcomes.iter().filter(|mount| mount.connections.len() > 1);
+    for (at, mount) in several.enumerate() {
+        for (number, counters) in mount.connections.iter().enumerate() {
+            writeln!(
+                out,
+                "  connection   : {at}.{number}: sends={}, recvs={}, connect_count={}, \
+                 retransmissions={}, credit_waits={}",
+                counters.sends,
+                counters.recvs,
+                counters.connect_count,
+                counters.retransmissions,
+                counters.credit_waits
+            )?;
+        }
+    }
+    Ok(())
+}
+
 fn own_values(facts: &Facts<'_>) -> Map<String, Value> {
     let counters = totals(facts);
     let Derived { cqes_per_rpc, wrs_per_doorbell } = derived(&counters);
@@ -108,6 +129,7 @@ fn own_values(facts: &Facts<'_>) -> Map<String, Value> {
                 "credits_granted": outcome.credits_granted,
                 "memory": outcome.memory,
                 "counters": object(outcome.counters.iter()),
+                "connections": outcome.connections.iter().map(|c| object(c.iter())).collect::<Vec<_>>(),
             })
         })
         .collect();

@@ -3,13 +3,15 @@
 use hugepages::Buffer;
 use reactor::{Timestamp, WakeSources};
 use rpcrdma::{
-    Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Event, TransportConfig, Upcalls,
+    Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Event, State, TransportConfig,
+    Upcalls,
 };
 use verbs::Provider;
 use wire::nfs3::FileHandle;
 use wire::rpc::Auth;
 
 use crate::Error;
+use crate::links::Links;
 use crate::mount::{Limits, Mount, MountState};
 use crate::op::{Done, File, Submission};
 
@@ -28,7 +30,7 @@ pub struct MountConfig {
     pub auth: Auth,
     /// Operations that may be submitted and not yet returned.
     pub queue_depth: u32,
-    /// The connection.
+    /// Its connections.
     pub transport: TransportConfig,
 }
 
@@ -58,10 +60,20 @@ impl<P: Provider> Client<P> {
     /// # Errors
     /// A setting out of range, or no RDMA on this host.
     pub fn mount(&mut self, config: &MountConfig, now: Timestamp) -> Result<MountId, Error> {
-        let connection = self.endpoint.connect(config.transport.clone(), now)?;
+        let first = self.endpoint.connect(config.transport.clone(), now)?;
+        let mut connections = vec![first];
+        for _ in 1..config.transport.nconnect {
+            match self.endpoint.connect_beside(first, now) {
+                Ok(another) => connections.push(another),
+                Err(error) => {
+                    connections.into_iter().for_each(|id| self.endpoint.close(id, now));
+                    return Err(error.into());
+                }
+            }
+        }
         let index = self.mounts.list.len() as u32;
         let MountConfig { root, auth, queue_depth, transport } = config;
-        let mut mount = Mount::new(index, connection, *root, auth, *queue_depth);
+        let mut mount = Mount::new(index, Links::new(connections), *root, auth, *queue_depth);
         let buffer_len = transport.buffers.buffer_len;
         mount.limits.read_max = buffer_len;
         mount.limits.write_max = buffer_len;
@@ -98,6 +110,7 @@ impl<P: Provider> Client<P> {
             self.events_due = Timestamp(now.0 + EVENTS_EVERY_NS);
             completions += self.endpoint.poll_events(now, &mut self.mounts);
             completions += self.greet(now);
+            self.end_together(now);
         }
         // Callers that waited for credits or slots, and paths that go on to the next component.
         for mount in &mut self.mounts.list {
@@ -114,7 +127,7 @@ impl<P: Provider> Client<P> {
         self.endpoint.arm(sources)
     }
 
-    /// Mounts whose connection has come up begin with FSINFO.
+    /// Mounts whose connections have come up begin with FSINFO.
     fn greet(&mut self, now: Timestamp) -> usize {
         let mut count = 0;
         for mount in self.mounts.list.iter_mut().filter(|mount| mount.greet) {
@@ -123,6 +136,13 @@ impl<P: Provider> Client<P> {
             count += 1;
         }
         count
+    }
+
+    /// Mounts that have lost one connection for good lose the others, too.
+    fn end_together(&mut self, now: Timestamp) {
+        for mount in self.mounts.list.iter().filter(|mount| mount.ending.is_some()) {
+            mount.links.ids().for_each(|id| self.endpoint.close(id, now));
+        }
     }
 
     /// The next result of a mount.
@@ -158,46 +178,75 @@ impl<P: Provider> Client<P> {
     /// Registered buffers for data, once the connection is made.
     #[must_use]
     pub fn pool(&self, mount: MountId) -> Option<&hugepages::Pool> {
-        self.endpoint.pool(self.get(mount)?.connection)
+        let mut connections = self.get(mount)?.links.ids();
+        connections.find_map(|id| self.endpoint.pool(id))
     }
 
     /// Ends the registration of a buffer of the caller's own, which then is the caller's alone
     /// (see [`Buffer::into_vec`]). False where there is none, or an operation uses it.
     pub fn deregister(&mut self, mount: MountId, buffer: &Buffer) -> bool {
-        let Some(connection) = self.get(mount).map(|mount| mount.connection) else { return false };
-        self.endpoint.deregister(connection, buffer.region())
+        let Some(mount) = self.mounts.list.get(mount.0 as usize) else { return false };
+        let ended = |any, id| self.endpoint.deregister(id, buffer.region()) | any;
+        mount.links.ids().fold(false, ended)
     }
 
     /// What pages those buffers are on, for the report.
     #[must_use]
     pub fn memory_report(&self, mount: MountId) -> Option<String> {
-        Some(self.endpoint.region(self.get(mount)?.connection)?.report())
+        let mut connections = self.get(mount)?.links.ids();
+        Some(connections.find_map(|id| self.endpoint.region(id))?.report())
     }
 
-    /// What the transport has done for the mount.
+    /// What the transport has done for the mount, over all of its connections.
     #[must_use]
     pub fn counters(&self, mount: MountId) -> Option<Counters> {
-        let mount = self.get(mount)?;
-        self.endpoint.counters(mount.connection).copied().or(mount.last_counters)
+        let mut sum = Counters::default();
+        self.get(mount)?;
+        self.connection_counters(mount).iter().for_each(|counters| sum.add(counters));
+        Some(sum)
     }
 
-    /// The server's present grant of credits.
+    /// What each of the mount's connections has done.
+    #[must_use]
+    pub fn connection_counters(&self, mount: MountId) -> Vec<Counters> {
+        let Some(mount) = self.get(mount) else { return Vec::new() };
+        mount.links.counters(|id| self.endpoint.counters(id)).collect()
+    }
+
+    /// The server's present grant of credits, over all connections.
     #[must_use]
     pub fn credits_granted(&self, mount: MountId) -> Option<u32> {
-        self.endpoint.credits_granted(self.get(mount)?.connection)
+        let ids = self.get(mount)?.links.ids();
+        ids.filter_map(|id| self.endpoint.credits_granted(id)).reduce(|sum, grant| sum + grant)
     }
 
-    /// The local queue pair number, for logs and for faults that are aimed at it.
+    /// Connections of the mount that were lost and are being made again.
+    #[must_use]
+    pub fn reconnecting(&self, mount: MountId) -> usize {
+        let Some(mount) = self.get(mount) else { return 0 };
+        let up = |state| matches!(state, State::Established | State::Idle | State::Closed);
+        mount.links.ids().filter(|&id| !up(self.endpoint.state(id))).count()
+    }
+
+    /// The local queue pair number, for logs and for faults that are aimed at it; of the first
+    /// connection, if there are several.
     #[must_use]
     pub fn qp_num(&self, mount: MountId) -> Option<u32> {
-        self.endpoint.qp_num(self.get(mount)?.connection)
+        self.qp_nums(mount).first().copied().flatten()
     }
 
-    /// Begins to unmount: the connection is closed, and what is in flight comes back with an
+    /// That of each connection, in a fixed order; `None` while it has no queue pair.
+    #[must_use]
+    pub fn qp_nums(&self, mount: MountId) -> Vec<Option<u32>> {
+        let Some(mount) = self.get(mount) else { return Vec::new() };
+        mount.links.ids().map(|id| self.endpoint.qp_num(id)).collect()
+    }
+
+    /// Begins to unmount: the connections are closed, and what is in flight comes back with an
     /// error.
     pub fn unmount(&mut self, mount: MountId, now: Timestamp) {
         if let Some(mount) = self.mounts.list.get(mount.0 as usize) {
-            self.endpoint.close(mount.connection, now);
+            mount.links.ids().for_each(|id| self.endpoint.close(id, now));
             self.events_due = now;
         }
     }
@@ -214,7 +263,7 @@ struct Mounts {
 
 impl Mounts {
     fn of(&mut self, connection: ConnectionId) -> Option<&mut Mount> {
-        self.list.iter_mut().find(|mount| mount.connection == connection)
+        self.list.iter_mut().find(|mount| mount.links.ids().any(|id| id == connection))
     }
 }
 
@@ -233,10 +282,13 @@ impl Upcalls for Mounts {
     fn event(&mut self, connection: ConnectionId, event: Event) {
         let Some(mount) = self.of(connection) else { return };
         match event {
-            Event::Established => mount.greet = mount.state == MountState::Mounting,
+            Event::Established => mount.greet |= mount.links.established(connection),
             Event::Closed { cause, counters } => {
-                mount.last_counters = Some(*counters);
-                mount.gone(cause.into());
+                let first = mount.ending.get_or_insert(cause.into()).clone();
+                if mount.links.ended(connection, *counters) {
+                    mount.ending = None;
+                    mount.gone(first);
+                }
             }
         }
     }

@@ -15,6 +15,7 @@
 pub mod aio;
 mod client;
 mod error;
+mod links;
 mod mount;
 mod mountd;
 mod op;

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::{Call, Completed, ConnectionId, Counters, Endpoint, Pieces, Received, Refusal};
+use rpcrdma::{Call, Completed, Endpoint, Pieces, Received, Refusal};
 use verbs::Provider;
 use wire::nfs3::{self, FileHandle};
 use wire::rpc::{Auth, CallTemplate};
 
 use crate::Error;
+use crate::links::Links;
 use crate::op::{Done, File, Op, Output, Submission};
 use crate::procedure::{self, Placed, Step};
 use crate::walk::Walk;
@@ -56,7 +57,7 @@ struct Task {
 /// One mount.
 pub(crate) struct Mount {
     index: u32,
-    pub(crate) connection: ConnectionId,
+    pub(crate) links: Links,
     pub(crate) state: MountState,
     pub(crate) limits: Limits,
     root: FileHandle,
@@ -66,18 +67,18 @@ pub(crate) struct Mount {
     /// Tasks to be handed to the transport, in order.
     waiting: VecDeque<u32>,
     done: VecDeque<Done>,
-    /// The connection has come up.
+    /// Its connections have come up.
     pub(crate) greet: bool,
     /// The transport has no room; it says when there is.
     pub(crate) parked: bool,
-    /// What the connection had done when it ended.
-    pub(crate) last_counters: Option<Counters>,
+    /// Why one of its connections has ended for good: the others are to, as well.
+    pub(crate) ending: Option<Error>,
 }
 
 impl Mount {
     pub(crate) fn new(
         index: u32,
-        connection: ConnectionId,
+        links: Links,
         root: FileHandle,
         auth: &Auth,
         queue_depth: u32,
@@ -86,7 +87,7 @@ impl Mount {
         let slots = queue_depth + 1;
         Self {
             index,
-            connection,
+            links,
             state: MountState::Mounting,
             limits: Limits { read_max: 0, write_max: 0, rtmax: 0, wtmax: 0 },
             root,
@@ -97,7 +98,7 @@ impl Mount {
             done: VecDeque::with_capacity(slots as usize),
             greet: false,
             parked: false,
-            last_counters: None,
+            ending: None,
         }
     }
 
@@ -110,7 +111,7 @@ impl Mount {
         self.tasks.len() - self.free.len()
     }
 
-    /// The connection is up: asks for the server's limits first.
+    /// The connections are up: asks for the server's limits first.
     pub(crate) fn established<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
         let op = Op::Fsinfo { file: self.root() };
         let fsinfo = Submission { tag: FSINFO_TAG, op, buffer: None, pieces: None };
@@ -189,16 +190,24 @@ impl Mount {
         let token = u64::from(self.index) << 32 | u64::from(slot);
         let reply_max = nfs3::reply_max(number) as u32;
         let template = &self.template;
-        let called =
-            endpoint.call(self.connection, Call { token, payload, reply_max }, now, |xid, w| {
+        let mut call = Call { token, payload, reply_max };
+        let mut tries = self.links.len();
+        let why = loop {
+            let called = endpoint.call(self.links.next(), call, now, |xid, w| {
                 template.write(xid, number, w)?;
                 procedure::encode(&task.op, &task.walk, reply_room, w)
             });
-        let Err(refused) = called else { return true };
-        let (buffer, pieces) = refused.call.payload.into_memory();
+            let Err(refused) = called else { return true };
+            call = refused.call;
+            tries -= 1;
+            if tries == 0 || matches!(refused.why, Refusal::Invalid(_)) {
+                break refused.why;
+            }
+        };
+        let (buffer, pieces) = call.payload.into_memory();
         task.buffer = buffer.or(task.buffer.take());
         task.pieces = pieces.or(task.pieces.take());
-        let error = match refused.why {
+        let error = match why {
             Refusal::Busy => {
                 self.parked = true;
                 return false;
@@ -260,7 +269,7 @@ impl Mount {
         };
     }
 
-    /// The connection is gone: what waits for room will find none.
+    /// The connections are gone: what waits for room will find none.
     pub(crate) fn gone(&mut self, error: Error) {
         if !matches!(self.state, MountState::Gone(_)) {
             self.state = MountState::Gone(error.clone());

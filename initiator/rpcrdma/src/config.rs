@@ -46,7 +46,10 @@ pub struct TransportConfig {
     pub remote: SocketAddr,
     /// Source address, when it matters.
     pub local: Option<SocketAddr>,
-    /// Most calls in flight; the server may grant fewer credits.
+    /// Connections of a mount, 1 to 16, each with a Send Queue and credits of its own (`nconnect`). A
+    /// client makes so many; [`Endpoint::connect`](crate::Endpoint::connect) makes one.
+    pub nconnect: u32,
+    /// Most calls in flight on a connection; the server may grant fewer credits.
     pub max_requests: u32,
     /// Signal one Send in this many; 0 signals every one; `None` is min(7, max_requests / 4).
     pub send_batch: Option<u32>,
@@ -120,6 +123,7 @@ impl TransportConfig {
         Self {
             remote,
             local: None,
+            nconnect: 1,
             max_requests: 128,
             send_batch: None,
             inline_send: 4096,
@@ -216,6 +220,7 @@ impl TransportConfig {
         };
         let requests = u64::from(self.max_requests);
         check("max_requests", requests, 1, REQUESTS_MAX.into(), "1 to 4096")?;
+        check("nconnect", self.nconnect.into(), 1, CONNECTIONS_MAX.into(), "1 to 16")?;
         let batch = self.send_batch.unwrap_or(0).into();
         check("send_batch", batch, 0, requests, "0 to max_requests")?;
         let inline = "1024 to 262144, a multiple of 1024";

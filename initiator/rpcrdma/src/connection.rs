@@ -29,6 +29,7 @@ use crate::error::{Error, Loss};
 use crate::long_call::{self, LongCalls};
 use crate::lots::{self, Lots};
 use crate::memory::{self, Loan, RegisteredPool};
+use crate::payloads::{OnDevice, Payloads};
 use crate::receives::Receives;
 use crate::recovery::{Backoff, Recovery, expired};
 use crate::registrations::Registrations;
@@ -90,7 +91,9 @@ pub(crate) struct Connection<P: Provider> {
     pub(crate) cq: Option<(usize, u32)>,
     pub(crate) long_calls: LongCalls<P::Domain>,
     messages: RegisteredPool<P::Domain>,
-    pub(crate) payloads: RegisteredPool<P::Domain>,
+    pub(crate) payloads: Rc<Payloads<P::Domain>>,
+    /// The payloads' registration, which is the mount's.
+    registered: Option<Rc<OnDevice<P::Domain>>>,
     /// Memory of callers' own.
     pub(crate) own: Registrations<P::Domain>,
     /// The protection domain and the key of its device; it outlives queue pairs.
@@ -98,17 +101,19 @@ pub(crate) struct Connection<P: Provider> {
 }
 
 impl<P: Provider> Connection<P> {
-    /// Maps memory and begins to resolve the server's address.
+    /// Maps memory and begins to resolve the server's address. The payload buffers are those of the
+    /// mount, whose other connections have them, too.
     pub(crate) fn resolve(
         provider: &P,
         config: TransportConfig,
+        payloads: Rc<Payloads<P::Domain>>,
         id: ConnectionId,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        config.validate()?;
         let link = provider.resolve(config.remote, config.local)?;
         let (requests, receives) = (config.requests(), config.recv_wr_max());
-        let xids = Xids::new(Lots::new(config.xid_seed, 0), requests)?;
+        let others = Rc::strong_count(&payloads) as u32 - 1;
+        let xids = Xids::new(Lots::new(config.xid_seed, others), requests)?;
         let seed = config.xid_seed.unwrap_or_else(lots::random);
         // Registrations of their own: a key to payload buffers must not open the messages, and one
         // to a long call no other messages.
@@ -118,7 +123,6 @@ impl<P: Provider> Connection<P> {
         let region = memory::map(&config.buffers, message_len * count + long_call::MEMORY_LEN)?;
         let messages = RegisteredPool::carve(region.clone(), 0, message_len, count)?;
         let long_calls = LongCalls::new(region, message_len * count)?;
-        let payloads = RegisteredPool::new(&config.buffers)?;
         let take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
         let slots = Slots::new(requests, xids, take);
         let receives = Receives::new(&messages.pool, receives, &config);
@@ -152,6 +156,7 @@ impl<P: Provider> Connection<P> {
             messages,
             payloads,
             own: Registrations::new(config.own_regions_max),
+            registered: None,
             domain: None,
             config,
         })
@@ -193,7 +198,7 @@ impl<P: Provider> Connection<P> {
         };
         link.create_queue_pair(domain, cq, &caps)?;
         if self.per_io
-            && let Some(region) = self.payloads.handle()
+            && let Some(region) = self.registered.as_ref().map(|payloads| payloads.handle())
         {
             self.windows = Windows::new(domain, region, self.slots.len())?;
             self.counters.mrs_allocated += self.windows.len();
@@ -230,15 +235,21 @@ impl<P: Provider> Connection<P> {
             Some(registration) => registration == Registration::Window,
             None => device.memory_window_2b,
         };
-        let domain = link.new_domain()?;
-        let access = if self.per_io { Access::BINDABLE } else { Access::REMOTE };
+        let access = self.payload_access();
         // None is in use: there is no queue pair.
         self.own.clear();
+        let registered = self.payloads.register(device.key, || link.new_domain(), access)?;
+        let domain = registered.domain.clone();
+        self.registered = Some(registered);
+        self.domain = Some((device.key, domain.clone()));
         self.messages.register(&domain, Access::LOCAL)?;
-        self.payloads.register(&domain, access)?;
         self.long_calls.register(&domain, access)?;
-        self.domain = Some((device.key, domain));
         Ok(())
+    }
+
+    /// What a registration of payload permits.
+    pub(crate) fn payload_access(&self) -> Access {
+        if self.per_io { Access::BINDABLE } else { Access::REMOTE }
     }
 
     /// One event of the connection manager. `RouteResolved` is the endpoint's to handle.
@@ -470,7 +481,7 @@ impl<P: Provider> Connection<P> {
     /// Lets go of everything that was made on the device; there is no queue pair.
     pub(crate) fn release_device(&mut self) {
         self.messages.deregister();
-        self.payloads.deregister();
+        self.registered = None;
         self.long_calls.deregister();
         self.own.clear();
         self.domain = None;

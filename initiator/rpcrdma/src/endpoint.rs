@@ -19,6 +19,7 @@ use crate::call::{Call, Completed, Refusal, Refused};
 use crate::config::{EndpointConfig, TransportConfig};
 use crate::connection::Connection;
 use crate::error::{Error, Loss};
+use crate::payloads::Payloads;
 use crate::state::State;
 use crate::stats::Counters;
 use crate::work_id::WorkId;
@@ -126,10 +127,38 @@ impl<P: Provider> Endpoint<P> {
         config: TransportConfig,
         now: Timestamp,
     ) -> Result<ConnectionId, Error> {
+        config.validate()?;
+        let payloads = Payloads::new(&config.buffers)?;
+        self.begin(config, payloads, now)
+    }
+
+    /// Begins another connection of the same mount: to the same server, in the same protection
+    /// domain, with the same payload buffers. They end each for itself.
+    ///
+    /// # Errors
+    /// As [`Endpoint::connect`], and when there is no such connection.
+    pub fn connect_beside(
+        &mut self,
+        first: ConnectionId,
+        now: Timestamp,
+    ) -> Result<ConnectionId, Error> {
+        let Some(first) = self.get(first) else {
+            return Err(verbs::Error::WrongState { call: "connect", state: "closed" }.into());
+        };
+        let (config, payloads) = (first.config.clone(), first.payloads.clone());
+        self.begin(config, payloads, now)
+    }
+
+    fn begin(
+        &mut self,
+        config: TransportConfig,
+        payloads: Rc<Payloads<P::Domain>>,
+        now: Timestamp,
+    ) -> Result<ConnectionId, Error> {
         let index = self.free_place()?;
         let life = self.places[index].life.wrapping_add(1);
         let id = ConnectionId { index: index as u16, life };
-        let connection = Connection::resolve(&self.provider, config, id, now)?;
+        let connection = Connection::resolve(&self.provider, config, payloads, id, now)?;
         self.places[index].life = life;
         self.places[index].connection = Some(connection);
         Ok(id)

@@ -74,6 +74,9 @@ pub enum Error {
         /// Its name.
         device: String,
     },
+    /// The connections of a mount share their memory's registration, which is with one device.
+    #[error("other connections of the mount are still on another RDMA device")]
+    TwoDevices,
     /// The device or its driver refused a request.
     #[error(transparent)]
     Verbs(#[from] verbs::Error),

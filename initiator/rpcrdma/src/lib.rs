@@ -28,6 +28,7 @@ mod long_call;
 mod lots;
 mod marshal;
 mod memory;
+mod payloads;
 mod piece;
 mod receives;
 mod recovery;

@@ -97,10 +97,8 @@ impl Loan {
 /// for as long as anybody holds a buffer of them, whatever becomes of the registration.
 pub(crate) struct RegisteredPool<D: ProtectionDomain> {
     registration: Option<D::Region>,
-    /// As it was registered last.
-    pub(crate) access: Access,
     pub(crate) pool: Pool,
-    pub(crate) region: Rc<Region>,
+    region: Rc<Region>,
     /// Where in the region the pool begins.
     offset: usize,
 }
@@ -116,13 +114,24 @@ pub(crate) fn aligned(len: u32) -> usize {
     (len as usize).next_multiple_of(64)
 }
 
-impl<D: ProtectionDomain> RegisteredPool<D> {
-    /// Maps memory for `count` buffers of `buffer_len` bytes.
-    pub(crate) fn new(config: &BufferConfig) -> Result<Self, Error> {
-        let (len, count) = (aligned(config.buffer_len), config.count as usize);
-        Self::carve(map(config, len * count)?, 0, len, count)
-    }
+/// Registers a part of a region.
+pub(crate) fn register<D: ProtectionDomain>(
+    domain: &D,
+    region: &Rc<Region>,
+    offset: usize,
+    len: usize,
+    access: Access,
+) -> Result<D::Region, Error> {
+    debug_assert!(offset + len <= region.len(), "a part lies within its region");
+    // SAFETY: the part lies within the region, which stays mapped while anybody or any buffer
+    // holds it, and whoever has the registration drops it before (field order). References into it
+    // are made only by `Buffer`, which exists only while nothing posted or advertised names its
+    // bytes.
+    let registered = unsafe { domain.register(region.addr().wrapping_add(offset), len, access) };
+    registered.map_err(|error| not_registered(region, error))
+}
 
+impl<D: ProtectionDomain> RegisteredPool<D> {
     /// Carves a part of a region into buffers, which have no keys yet.
     pub(crate) fn carve(
         region: Rc<Region>,
@@ -131,21 +140,15 @@ impl<D: ProtectionDomain> RegisteredPool<D> {
         count: usize,
     ) -> Result<Self, Error> {
         let pool = Pool::new(region.clone(), offset, buffer_len, count, Keys::default())?;
-        Ok(Self { registration: None, access: Access::LOCAL, pool, region, offset })
+        Ok(Self { registration: None, pool, region, offset })
     }
 
     /// Registers the memory with a domain; every buffer carries the new keys from here on.
     pub(crate) fn register(&mut self, domain: &D, access: Access) -> Result<(), Error> {
         let len = self.pool.capacity() * self.pool.buffer_len();
-        let addr = self.region.addr().wrapping_add(self.offset);
-        // SAFETY: the pool lies within the region, which stays mapped while `self.region` and every buffer hold it, and the
-        // registration is dropped before them (field order). References into it are made only by
-        // `Buffer`, which exists only while nothing posted or advertised names its bytes.
-        let registered = unsafe { domain.register(addr, len, access) };
-        let registration = registered.map_err(|error| not_registered(&self.region, error))?;
+        let registration = register(domain, &self.region, self.offset, len, access)?;
         self.pool.set_keys(Keys { lkey: registration.lkey(), rkey: registration.rkey() });
         self.registration = Some(registration);
-        self.access = access;
         Ok(())
     }
 

@@ -137,8 +137,9 @@ impl<P: Provider> Connection<P> {
     #[cold]
     fn attach_rare(&mut self, index: u32) -> Result<(), Refusal> {
         let Some((_, domain)) = &self.domain else { return Err(Refusal::NotConnected) };
+        let access = self.payload_access();
         let Request { payload, windows: keys, .. } = self.slots.get(index);
-        let terms = Terms { domain, access: self.payloads.access, bindable: self.windows.exist() };
+        let terms = Terms { domain, access, bindable: self.windows.exist() };
         for piece in payload.pieces_mut() {
             if let Some(memory) = piece.unregistered(&self.payloads.region) {
                 let registered = self.own.get(memory, &terms, &mut self.counters)?;

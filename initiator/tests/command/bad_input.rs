@@ -39,6 +39,7 @@ fn an_unknown_key_of_the_configuration_is_named_with_its_line() {
 fn settings_out_of_range_say_what_is_allowed() {
     for (flags, says) in [
         ("--max-requests 0", "max_requests = 0: allowed is 1 to 4096"),
+        ("--nconnect 17", "nconnect = 17: allowed is 1 to 16"),
         ("--inline 1000", "inline_send = 1000: allowed is 1024"),
         ("--send-batch 999 --max-requests 4", "send_batch = 999: allowed is 0 to max_requests"),
         ("--timeo 0", "timeo = 0"),

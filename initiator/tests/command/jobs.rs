@@ -183,3 +183,17 @@ fn flags_of_the_command_line_win_over_the_file() {
     let counters = perf(&line)["initiator"]["counters"].clone();
     assert!(count(&counters, "/signaled_sends") < count(&counters, "/sends"), "{counters}");
 }
+
+#[test]
+fn several_connections_of_a_mount_are_reported_each_for_itself_and_together() {
+    let flags = "--nconnect 4 -w randrw -b 4k -q 16 --size 1m -t 0";
+    let report = perf(flags);
+    let connections = report.pointer("/initiator/mounts/0/connections").unwrap().as_array();
+    let sends: Vec<u64> =
+        connections.unwrap().iter().map(|connection| count(connection, "/sends")).collect();
+    assert_eq!(sends.len(), 4);
+    assert!(sends.iter().all(|&sends| sends > 20), "{sends:?}");
+    assert_eq!(sends.iter().sum::<u64>(), count(&report, "/initiator/mounts/0/counters/sends"));
+    let text = initiator(&format!("perf --idle yield {flags}")).status(0).stdout();
+    assert!(text.contains("4 connection(s)") && text.contains("0.3: sends="), "{text}");
+}

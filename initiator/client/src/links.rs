@@ -1,0 +1,76 @@
+//! The connections of one mount: whose turn it is, and what becomes of them together.
+//!
+//! Calls go round them (`nconnect` in nfs(5)). One that is lost is passed over until it is back; the
+//! mount is up when all have been, and gone when all are.
+
+use rpcrdma::{ConnectionId, Counters};
+
+/// One connection.
+#[derive(Debug)]
+struct Link {
+    id: ConnectionId,
+    /// It has been established once.
+    was_up: bool,
+    /// What it had done when it ended.
+    ended: Option<Counters>,
+}
+
+/// All of a mount's; at least one.
+#[derive(Debug)]
+pub(crate) struct Links {
+    list: Vec<Link>,
+    next: usize,
+}
+
+impl Links {
+    pub(crate) fn new(ids: impl IntoIterator<Item = ConnectionId>) -> Self {
+        let link = |id| Link { id, was_up: false, ended: None };
+        Self { list: ids.into_iter().map(link).collect(), next: 0 }
+    }
+
+    /// Each in its order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ConnectionId> {
+        self.list.iter().map(|link| link.id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The one whose turn it is.
+    #[inline]
+    pub(crate) fn next(&mut self) -> ConnectionId {
+        let id = self.list[self.next].id;
+        self.next += 1;
+        if self.next == self.list.len() {
+            self.next = 0;
+        }
+        id
+    }
+
+    /// It is established. True: now all have been.
+    pub(crate) fn established(&mut self, id: ConnectionId) -> bool {
+        self.get(id).is_some_and(|link| !std::mem::replace(&mut link.was_up, true))
+            && self.list.iter().all(|link| link.was_up)
+    }
+
+    /// It is gone for good. True: now all are.
+    pub(crate) fn ended(&mut self, id: ConnectionId, counters: Counters) -> bool {
+        if let Some(link) = self.get(id) {
+            link.ended = Some(counters);
+        }
+        self.list.iter().all(|link| link.ended.is_some())
+    }
+
+    /// What each has done, by the transport's word or, when it is gone, by its last.
+    pub(crate) fn counters<'a>(
+        &'a self,
+        of: impl Fn(ConnectionId) -> Option<&'a Counters>,
+    ) -> impl Iterator<Item = Counters> {
+        self.list.iter().filter_map(move |link| of(link.id).or(link.ended.as_ref()).copied())
+    }
+
+    fn get(&mut self, id: ConnectionId) -> Option<&mut Link> {
+        self.list.iter_mut().find(|link| link.id == id)
+    }
+}
