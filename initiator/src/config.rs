@@ -60,7 +60,7 @@ section! {
         /// Data up to this size is copied into the Send, larger data gathered [default: 512]
         #[arg(long, value_name = "SIZE")]
         copy_max: Size,
-        /// Data read inline up to this size is copied, larger data left in the Receive [default: 1k]
+        /// Data read inline up to this size is copied, larger data left in the Receive [default: 512]
         #[arg(long, value_name = "SIZE")]
         receive_copy_max: Size,
         /// Port of MOUNT; the server's rpcbind is asked unless told

@@ -34,38 +34,6 @@ fn completion_entries_per_inline_rpc_stay_near_one_at_depth_32() {
 }
 
 #[test]
-fn an_unsignaled_tail_pins_no_request_for_ever() {
-    let mut plan = Plan::default();
-    plan.transport.max_requests = 1;
-    plan.transport.send_batch = Some(1);
-    let mut house = House::build(plan);
-    let file = house.create("f");
-    drive(&mut house, 100, || Op::Getattr { file });
-
-    // Low depth, large batch: most Sends are never signaled, none gets in the way.
-    let mut plan = Plan::default();
-    plan.transport.max_requests = 8;
-    plan.transport.send_batch = Some(8);
-    let mut house = House::build(plan);
-    let file = house.create("f");
-    for _ in 0..100 {
-        house.op(Op::Getattr { file }, None).result.unwrap();
-    }
-    assert_eq!(house.counters().empty_sendctx_q, 0);
-}
-
-#[test]
-fn batch_zero_signals_every_send() {
-    let mut plan = Plan::default();
-    plan.transport.send_batch = Some(0);
-    let mut house = House::build(plan);
-    let file = house.create("f");
-    drive(&mut house, 200, || Op::Getattr { file });
-    let counters = house.counters();
-    assert_eq!(counters.signaled_sends, counters.sends);
-}
-
-#[test]
 fn callers_beyond_the_grant_wait_and_the_server_is_never_overrun() {
     let mut plan = Plan { queue_depth: 256, ..Plan::default() };
     plan.transport.max_requests = 256;

@@ -47,6 +47,7 @@ fn each_kind_of_nonsense_fails_its_own_call_with_its_own_words() {
         ("wrong-version=1", "version 2"),
         ("garbage-replies=1", ""),
         ("truncate-replies=1", "bad re"),
+        ("foreign-message=1", "is not the answer to call"),
         ("foreign-rkey=1", "not the one that was offered"),
         ("foreign-offset=1", "not the one that was offered"),
         ("long-chunk=1", "in a chunk of 8192"),
@@ -79,6 +80,21 @@ fn a_duplicate_reply_is_dropped_and_counted() {
     house.run_for(std::time::Duration::from_millis(1));
     assert_eq!(house.counters().bad_xids, 5);
     assert_eq!(house.counters().recvs, house.counters().sends);
+}
+
+#[test]
+fn replies_that_match_no_call_use_up_no_receives() {
+    let mut plan = Plan::default();
+    plan.transport.max_requests = 4;
+    plan.transport.registration = Some(rpcrdma::Registration::Static);
+    let mut house = House::build(plan);
+    let file = house.create("f");
+    order(&house, "duplicate-replies=1000");
+    for _ in 0..1_000 {
+        house.op(Op::Getattr { file }, None).result.unwrap();
+    }
+    house.run_for(std::time::Duration::from_millis(1));
+    assert_eq!((house.counters().bad_xids, house.counters().connect_count), (1_000, 1));
 }
 
 #[test]

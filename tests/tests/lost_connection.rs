@@ -82,17 +82,6 @@ fn a_work_request_fails_in_the_middle_of_a_chain() {
 }
 
 #[test]
-fn a_post_fails_part_way_and_the_slots_stay_consumed_until_the_drain() {
-    for nth in [1, 3, 10] {
-        let (mut house, file) = house(Plan::default());
-        let qp = house.client_qp();
-        house.faults().set(qp, FaultPlan::new().fail_post(nth, 12));
-        submit_mixed(&mut house, file);
-        ends_well(house, "posting failed");
-    }
-}
-
-#[test]
 fn sends_that_are_never_acknowledged_end_the_connection_not_the_buffers() {
     let (mut house, file) = house(Plan::default().inline(16 * 1024));
     let qp = house.client_qp();

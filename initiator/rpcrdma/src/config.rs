@@ -129,7 +129,7 @@ impl TransportConfig {
             inline_send: 4096,
             inline_receive: 4096,
             copy_max: 512,
-            receive_copy_max: 1024,
+            receive_copy_max: 512,
             registration: None,
             connect_timeout_ns: 5_000_000_000,
             rpc_timeout_ns: 60_000_000_000,

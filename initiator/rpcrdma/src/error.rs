@@ -202,6 +202,9 @@ pub enum BadReply {
     /// The server invalidated a key that is not this call's.
     #[error("it invalidates key {0:#x}, which is not that of its call")]
     ForeignInvalidation(u32),
+    /// The RPC message is the answer to another call than its transport header says.
+    #[error("its RPC message is not the answer to call {0:#x}")]
+    ForeignMessage(u32),
     /// An error code that RFC 8166 does not define.
     #[error("RDMA_ERROR with unknown code {0}")]
     ErrorCode(u32),

@@ -62,8 +62,18 @@ pub(crate) enum Arrival {
     },
 }
 
+/// Whether an RPC message begins with the XID of its transport header, as it has to.
+#[inline]
+pub(crate) fn answers(xid: u32, rpc: &[u8]) -> bool {
+    rpc.get(..4) == Some(&xid.to_be_bytes())
+}
+
 /// Checks an RDMA_MSG or RDMA_NOMSG reply (RFC 8166 §4.3, §4.4).
-pub(crate) fn check(header: &Header<'_>, offered: &Offered) -> Result<Arrival, BadReply> {
+pub(crate) fn check(
+    header: &Header<'_>,
+    message: &[u8],
+    offered: &Offered,
+) -> Result<Arrival, BadReply> {
     if !header.reads.is_empty() {
         return Err(BadReply::ReadList);
     }
@@ -78,6 +88,9 @@ pub(crate) fn check(header: &Header<'_>, offered: &Offered) -> Result<Arrival, B
         }
         (Kind::NoMsg, None) => Err(BadReply::EmptyReplyChunk),
         (_, Some(_)) => Err(BadReply::MsgWithReplyChunk),
+        (_, None) if !answers(header.xid, &message[header.len..]) => {
+            Err(BadReply::ForeignMessage(header.xid))
+        }
         (_, None) => Ok(Arrival::Inline { header_len: header.len, written }),
     }
 }

@@ -34,7 +34,33 @@ fn verdict(
     let header = Emit { xid: 1, credits: 1, kind, reads, write_chunks: writes, reply_chunk: reply };
     let mut bytes = [0; 256];
     let len = header.emit(&mut bytes).unwrap();
-    check(&Header::parse(&bytes[..len]).unwrap(), &offered)
+    bytes[len..len + 4].copy_from_slice(&1_u32.to_be_bytes());
+    let message = &bytes[..len + 4];
+    check(&Header::parse(message).unwrap(), message, &offered)
+}
+
+#[test]
+fn a_message_under_another_xid_than_its_header_is_no_answer() {
+    let header = Emit {
+        xid: 7,
+        credits: 1,
+        kind: EmitKind::Msg,
+        reads: &[],
+        write_chunks: &[],
+        reply_chunk: None,
+    };
+    let mut bytes = [0; 64];
+    let len = header.emit(&mut bytes).unwrap();
+    for (xid, ok) in [(7_u32, true), (8, false)] {
+        bytes[len..len + 4].copy_from_slice(&xid.to_be_bytes());
+        let message = &bytes[..len + 4];
+        let parsed = Header::parse(message).unwrap();
+        assert_eq!(check(&parsed, message, &Offered::default()).is_ok(), ok);
+        assert!(
+            check(&parsed, &message[..len + 3], &Offered::default()).is_err(),
+            "or none at all"
+        );
+    }
 }
 
 fn write(segments: &[Segment], offered: Offered) -> Result<Arrival, BadReply> {

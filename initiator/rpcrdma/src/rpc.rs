@@ -279,8 +279,9 @@ impl<P: Provider> Connection<P> {
         };
         let request = self.slots.get(index);
         let grant = header.as_ref().ok().map(|header| header.credits);
-        let outcome = header
-            .and_then(|header| outcome(&header, &request.offered, remote, &mut self.counters));
+        let counters = &mut self.counters;
+        let outcome =
+            header.and_then(|header| outcome(&header, message, &request.offered, remote, counters));
         self.credits.replied(grant);
         self.counters.recvs += 1;
         self.backoff.reset();
@@ -321,7 +322,8 @@ impl<P: Provider> Connection<P> {
             return;
         };
         request.pending = false;
-        let (token, (buffer, pieces)) = (request.token, request.payload.take());
+        let (xid, token) = (request.xid, request.token);
+        let (buffer, pieces) = request.payload.take();
         self.long_calls.put(request.long.take());
         let (mut start, len) = (len as usize, len as usize);
         let result = outcome.map(|arrival| match arrival {
@@ -330,6 +332,14 @@ impl<P: Provider> Connection<P> {
                 Reply { in_buffer: None, written }
             }
             Arrival::InReplyChunk { len } => Reply { in_buffer: Some(len), written: None },
+        });
+        let result = result.and_then(|reply| match (reply.in_buffer, &buffer) {
+            (Some(_), Some(buffer)) if !reply::answers(xid, buffer) => {
+                self.counters.bad_reply_count += 1;
+                let (remote, what) = (self.config.remote, BadReply::ForeignMessage(xid));
+                Err(Error::BadReply { remote, what })
+            }
+            _ => Ok(reply),
         });
         let inline = Inline::new(&mut self.receives, receive, start..len);
         let copied = up.complete(self.id, Completed { token, result, buffer, pieces, inline });
@@ -374,6 +384,7 @@ impl<P: Provider> Connection<P> {
 /// What a parsed header means for the call that it answers.
 fn outcome(
     header: &Header<'_>,
+    message: &[u8],
     offered: &Offered,
     remote: std::net::SocketAddr,
     counters: &mut Counters,
@@ -389,7 +400,7 @@ fn outcome(
                 }
             })
         }
-        HeaderKind::Msg | HeaderKind::NoMsg => match reply::check(header, offered) {
+        HeaderKind::Msg | HeaderKind::NoMsg => match reply::check(header, message, offered) {
             Ok(arrival) => {
                 counters.total_rdma_reply += match arrival {
                     Arrival::Inline { written, .. } => u64::from(written.unwrap_or(0)),

@@ -127,6 +127,8 @@ orders! {
     gap_chunk = "gap-chunk",
     /// Return the first two segments of a chunk in the wrong order.
     swap_segments = "swap-segments",
+    /// Put the answer to another call behind the header.
+    foreign_message = "foreign-message",
     /// Let READ's count differ from the bytes returned by chunk.
     read_count = "read-count",
     /// Answer ERR_CHUNK.

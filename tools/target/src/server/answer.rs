@@ -194,7 +194,7 @@ impl<P: Provider> Connection<P> {
         };
         service.nfs.stats.rdma_writes.add(writes.len() as u64);
         let body = if plan.reply_room.is_some() { 0 } else { placement.answer.message };
-        let sent = lies.in_message(&mut inline, written + body);
+        let sent = lies.in_message(&mut inline, written, written + body);
         let invalidate = self.invalidate.then_some(plan.only_key).flatten();
         let op = invalidate.map_or(Op::Send, |rkey| Op::SendWithInvalidate { rkey });
         let send = Wr { op, sge: sge(&inline, sent) };

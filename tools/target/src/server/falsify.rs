@@ -21,6 +21,7 @@ pub(super) struct Falsify {
     wrong_xid: bool,
     wrong_version: bool,
     truncate: bool,
+    foreign_message: bool,
     garbage: bool,
     foreign_rkey: bool,
     foreign_offset: bool,
@@ -57,6 +58,7 @@ impl Falsify {
             wrong_xid: take(&mut orders.wrong_xid),
             wrong_version: take(&mut orders.wrong_version),
             truncate: take(&mut orders.truncate_replies),
+            foreign_message: take(&mut orders.foreign_message),
             garbage: take(&mut orders.garbage_replies),
             foreign_rkey: chunks && take(&mut orders.foreign_rkey),
             foreign_offset: chunks && take(&mut orders.foreign_offset),
@@ -69,6 +71,7 @@ impl Falsify {
             lies.wrong_xid,
             lies.wrong_version,
             lies.truncate,
+            lies.foreign_message,
             lies.garbage,
             lies.foreign_rkey,
             lies.foreign_offset,
@@ -100,13 +103,17 @@ impl Falsify {
         }
     }
 
-    /// In the finished message of `len` bytes; returns how many of them to send.
-    pub(super) fn in_message(&self, message: &mut [u8], len: usize) -> usize {
+    /// In the finished message of `len` bytes, of which the first are the header; returns how many
+    /// of them to send.
+    pub(super) fn in_message(&self, message: &mut [u8], header: usize, len: usize) -> usize {
         if self.wrong_xid {
             message[XID].iter_mut().for_each(|byte| *byte = !*byte);
         }
         if self.wrong_version {
             message[VERSION].copy_from_slice(&2_u32.to_be_bytes());
+        }
+        if self.foreign_message && header < len {
+            message[header] ^= 0xff;
         }
         if self.garbage {
             let mut noise = 0x9e37_79b9_u32;
