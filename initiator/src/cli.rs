@@ -52,13 +52,16 @@ pub(crate) enum Command {
     args_override_self = true,
     after_help = "\
 Each job runs on pinned reactors, one job thread (of numjobs=) a reactor; `nfs_url=` names the
-mount and `filename=` the file under it. Options this client does not have are refused by name.
-Several files run one after another.
+mount and `filename=` the file under it. Options this client does not have are refused by name
+(docs/fio-compat.md lists all). Several files run one after another. Any option of a job may be
+given as --OPTION=VALUE, a job beginning with --name. fio's --client and --server are left to fio.
 
 Examples:
   initiator run conf/randread-4k.fio
   initiator run -c 2,3 --output-format json --output result.json jobs.fio
   initiator run --embedded conf/randwrite-verify.fio      no server needed
+  initiator run --embedded --name=j --rw=randread --bs=4k --size=64m --iodepth=16
+  initiator run --cmdhelp=rate_process
 
 A job file:
   [global]
@@ -73,8 +76,23 @@ A job file:
 )]
 pub(crate) struct RunArgs {
     /// fio job files
-    #[arg(required = true, value_name = "JOB")]
+    #[arg(value_name = "JOB")]
     pub(crate) jobs: Vec<PathBuf>,
+    /// Only the job of this section; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) section: Vec<String>,
+    /// Read and check the jobs, and end
+    #[arg(long)]
+    pub(crate) parse_only: bool,
+    /// Show the jobs as a command line, and end
+    #[arg(long)]
+    pub(crate) showcmd: bool,
+    /// What an option of a job does, or all of them do, and end
+    #[arg(long, value_name = "OPTION", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub(crate) cmdhelp: Option<String>,
+    /// Jobs that the command line says itself
+    #[arg(skip)]
+    pub(crate) arguments: Vec<workload::Argument>,
     /// Run against a target in this process, in memory, over the in-process fabric; the jobs'
     /// nfs_url= is ignored
     #[arg(long)]
@@ -198,9 +216,19 @@ pub(crate) struct OutputArgs {
     /// How to report
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output_format: OutputFormat,
+    /// The same as --output-format terse
+    #[arg(long)]
+    pub(crate) minimal: bool,
     /// File to report to, instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+impl OutputArgs {
+    /// The format that was asked for, in either way.
+    pub(crate) fn format(&self) -> OutputFormat {
+        if self.minimal { OutputFormat::Terse } else { self.output_format }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -208,8 +236,13 @@ pub(crate) enum OutputFormat {
     /// As fio prints it
     #[default]
     Normal,
+    /// A line an entry between semicolons, as fio --minimal
+    Terse,
     /// As fio --output-format=json
     Json,
+    /// The same with the histograms of latencies
+    #[value(name = "json+")]
+    JsonPlus,
 }
 
 /// Settings from a file and from flags.

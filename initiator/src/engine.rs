@@ -246,12 +246,7 @@ fn start<P: Provider>(
 
 /// Bytes of a buffer that takes the largest block of any of the jobs.
 pub(crate) fn buffer_len<'a>(jobs: impl Iterator<Item = &'a Job>) -> u32 {
-    let blocks = jobs.flat_map(|job| {
-        let read = job.rw.reads().then_some(job.bs[0]);
-        let write = job.rw.writes().then_some(job.bs[1]);
-        [read, write].into_iter().flatten()
-    });
-    let largest = blocks.max().unwrap_or(BUFFER_UNIT);
+    let largest = jobs.map(Job::block_bytes_max).max().unwrap_or(BUFFER_UNIT);
     largest.clamp(BUFFER_UNIT, PAYLOAD_MAX).next_multiple_of(BUFFER_UNIT)
 }
 

@@ -7,6 +7,7 @@
 
 mod backend;
 mod cli;
+mod cmdline;
 mod config;
 mod doctor;
 mod embedded;
@@ -48,7 +49,17 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (rest, arguments) = match cmdline::split(std::env::args_os()) {
+        Ok(split) => split,
+        Err(error) => {
+            eprintln!("initiator: {}", error.0);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let mut cli = Cli::parse_from(rest);
+    if let Command::Run(args) = &mut cli.command {
+        args.arguments = arguments;
+    }
     log_to_stderr(cli.verbose);
     let ended = match cli.command {
         Command::Run(args) => run::run(&args),

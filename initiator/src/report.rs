@@ -34,8 +34,15 @@ pub(crate) fn text(facts: &Facts<'_>, global_options: Options) -> String {
 }
 
 /// As `fio --output-format=json` prints it, with our own things under "initiator".
-pub(crate) fn json(facts: &Facts<'_>, global_options: Options) -> String {
-    report(facts, global_options, own_values(facts)).json() + "\n"
+/// With the histograms of latencies if `bins`, as json+ has them.
+pub(crate) fn json(facts: &Facts<'_>, global_options: Options, bins: bool) -> String {
+    let report = report(facts, global_options, own_values(facts));
+    (if bins { report.json_plus() } else { report.json() }) + "\n"
+}
+
+/// As `fio --minimal` prints it.
+pub(crate) fn terse(facts: &Facts<'_>) -> String {
+    report(facts, Options::new(), Map::new()).terse()
 }
 
 fn report(facts: &Facts<'_>, global_options: Options, counters: Map<String, Value>) -> Report {

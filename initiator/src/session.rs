@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use reactor::{signals, usable_cores};
 use verbs::Provider;
-use workload::Job;
+use workload::{Job, JobResult};
 
 use crate::EXIT_FAILURE;
 use crate::cli::{EmbeddedArgs, OutputArgs, OutputFormat};
@@ -77,11 +78,11 @@ impl Session<'_> {
     }
 
     fn banner(&self, sink: &mut Sink) -> Result<()> {
-        match self.output.output_format {
+        match self.output.format() {
             OutputFormat::Normal => {
                 sink.write(&workload::report::banner(&self.jobs, report::VERSION))
             }
-            OutputFormat::Json => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -113,11 +114,14 @@ impl Session<'_> {
         served: Option<&Served>,
     ) -> Result<ExitCode> {
         let facts = report::Facts { provider, sites, ran, served };
-        let report = match self.output.output_format {
+        let report = match self.output.format() {
             OutputFormat::Normal => report::text(&facts, self.global_options),
-            OutputFormat::Json => report::json(&facts, self.global_options),
+            OutputFormat::Terse => report::terse(&facts),
+            OutputFormat::Json => report::json(&facts, self.global_options, false),
+            OutputFormat::JsonPlus => report::json(&facts, self.global_options, true),
         };
         sink.write(&report)?;
+        write_logs(&ran.results)?;
         if let Some(failure) = ran.results.iter().find_map(|result| result.failure.as_ref()) {
             eprintln!("initiator: {}", failure.message);
             return Ok(ExitCode::from(EXIT_FAILURE));
@@ -130,6 +134,21 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// What `write_lat_log` and its kin ask for, in the present directory as fio does.
+fn write_logs(results: &[JobResult]) -> Result<()> {
+    for result in results {
+        let Some(logged) = &result.logged else { continue };
+        logged.write(&result.job, Path::new("")).map_err(|error| anyhow!(error))?;
+        if logged.dropped > 0 {
+            let (name, dropped) = (&result.job.name, logged.dropped);
+            eprintln!(
+                "initiator: note: job '{name}': the logs had no room for {dropped} lines; use log_avg_msec="
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Where the report goes. A file is made before the run, so that a wrong name costs no time.

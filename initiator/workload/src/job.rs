@@ -1,15 +1,25 @@
 //! A job: what a section of a job file, or the flags of `initiator perf`, ask for.
 
 mod instance;
+mod links;
+mod model;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 use crate::error::{JobError, Place};
-use crate::verify::Pattern;
 use std::collections::BTreeMap;
 
 pub use instance::Instance;
+pub(crate) use links::Links;
+pub use model::{
+    BlockSizes, DepthOptions, Distribution, ExitWhat, FileService, Generated, LatencyTarget,
+    LogOptions, PaceOptions, RandomOptions, RateProcess, Sequence, Skew, SteadyState, ThinkOptions,
+    Verify, VerifyOptions, Zone,
+};
+
+/// One number for reads and one for writes.
+pub type Direction2 = [u64; 2];
 
 /// Which operations a job does and in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +67,6 @@ impl Rw {
     }
 }
 
-/// What to write so that it can be checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
-    /// Nothing: data is never looked at.
-    None,
-    /// A header in each block with the CRC-32C of what follows it.
-    Crc32c,
-    /// `verify_pattern` over and over.
-    Pattern,
-}
-
 /// A job. Fields are fio's options of the same names unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -87,18 +86,40 @@ pub struct Job {
     pub filename_format: String,
     /// `rw=`.
     pub rw: Rw,
+    /// What follows it after a colon.
+    pub sequence: Sequence,
     /// Percentage of reads in a mix.
     pub rwmixread: u8,
-    /// Block sizes in bytes of reads and of writes.
-    pub bs: [u32; 2],
+    /// Block sizes of reads and of writes.
+    pub bs: [BlockSizes; 2],
+    /// Sizes between the smallest and the largest need not be multiples of the smallest.
+    pub bs_unaligned: bool,
+    /// The two block sizes are for sequential and for random operations.
+    pub bs_is_seq_rand: bool,
     /// Bytes of file that an instance works on, all its files together.
     pub size: Option<u64>,
+    /// The same as a part of what the files have.
+    pub size_percent: Option<u8>,
     /// Bytes to move in one loop.
     pub io_size: Option<u64>,
+    /// The same as a part of `size`.
+    pub io_size_percent: Option<u8>,
     /// Where in each file to begin.
     pub offset: u64,
+    /// The same as a part of what the file has.
+    pub offset_percent: Option<u8>,
+    /// So much later for each instance.
+    pub offset_increment: u64,
+    /// What an offset in percent is rounded up to a multiple of.
+    pub offset_align: Option<u64>,
+    /// Each file's size, or the range that it is drawn from.
+    pub filesize: Option<(u64, u64)>,
+    /// Operations to do.
+    pub number_ios: Option<u64>,
     /// Operations in flight.
     pub iodepth: u32,
+    /// In what batches.
+    pub depth: DepthOptions,
     /// Instances of the job.
     pub numjobs: u32,
     /// `runtime=` in nanoseconds.
@@ -107,24 +128,66 @@ pub struct Job {
     pub time_based: bool,
     /// `ramp_time=` in nanoseconds.
     pub ramp_ns: u64,
+    /// `startdelay=` in nanoseconds, or the range that it is drawn from.
+    pub start_delay_ns: (u64, u64),
     /// Files an instance works on.
     pub nrfiles: u32,
-    /// `randseed=`; the same in every run, as with fio's randrepeat=1.
-    pub randseed: u64,
-    /// Random offsets may repeat before all have been visited.
-    pub norandommap: bool,
+    /// So many of them at a time.
+    pub openfiles: Option<u32>,
+    /// Which of them next.
+    pub file_service: FileService,
+    /// Operations on one before the next.
+    pub file_service_run: u32,
+    /// Files are made by the job's own writes, not before.
+    pub create_on_open: bool,
+    /// Lay the files out and end.
+    pub create_only: bool,
+    /// Random numbers.
+    pub random: RandomOptions,
+    /// Rates.
+    pub pace: PaceOptions,
+    /// Pauses.
+    pub think: ThinkOptions,
+    /// Depth by latency.
+    pub latency_target: LatencyTarget,
+    /// An operation that takes longer ends the job; 0 is never.
+    pub max_latency_ns: Direction2,
+    /// Percentiles to report; fio's when empty.
+    pub percentiles: Vec<f64>,
+    /// Bandwidth and IOPS are sampled this often.
+    pub sample_ns: u64,
     /// COMMIT after so many writes; 0 is never.
     pub fsync: u32,
     /// COMMIT each file at the end.
     pub end_fsync: bool,
     /// `sync=1`: stable writes.
     pub stable: bool,
+    /// Written data is zeros.
+    pub zero_buffers: bool,
+    /// Written data repeats this.
+    pub buffer_pattern: Option<crate::verify::Pattern>,
     /// `verify=`.
     pub verify: Verify,
-    /// `verify_pattern=`.
-    pub verify_pattern: Option<Pattern>,
+    /// The rest of its family.
+    pub verify_options: VerifyOptions,
     /// Read back and check what was written.
     pub do_verify: bool,
+    /// Logs.
+    pub logs: LogOptions,
+    /// End when the rate is steady.
+    pub steadystate: Option<SteadyState>,
+    /// It must be so for this long.
+    pub steadystate_ns: u64,
+    /// Counted from after this.
+    pub steadystate_ramp_ns: u64,
+    /// Its end ends others.
+    pub exitall: bool,
+    /// Its failure ends others.
+    pub exitall_on_error: bool,
+    /// Which others.
+    pub exit_what: ExitWhat,
+    /// Begin when the job of this name has ended.
+    pub wait_for: Option<String>,
     /// One report for all instances (and for the group's other jobs).
     pub group_reporting: bool,
     /// How often to do it all.
@@ -166,25 +229,88 @@ impl Job {
             filenames: Vec::new(),
             filename_format: "$jobname.$jobnum.$filenum".into(),
             rw: Rw::Read,
+            sequence: Sequence { every: 1, add: 0, identical: false },
             rwmixread: 50,
-            bs: [4096, 4096],
+            bs: [BlockSizes::fixed(4096), BlockSizes::fixed(4096)],
+            bs_unaligned: false,
+            bs_is_seq_rand: false,
             size: None,
+            size_percent: None,
             io_size: None,
+            io_size_percent: None,
             offset: 0,
+            offset_percent: None,
+            offset_increment: 0,
+            offset_align: None,
+            filesize: None,
+            number_ios: None,
             iodepth: 1,
+            depth: DepthOptions { batch: None, complete_min: 1, low: None },
             numjobs: 1,
             runtime_ns: None,
             time_based: false,
             ramp_ns: 0,
+            start_delay_ns: (0, 0),
             nrfiles: 1,
-            randseed: crate::random::DEFAULT_SEED,
-            norandommap: false,
+            openfiles: None,
+            file_service: FileService::RoundRobin,
+            file_service_run: 1,
+            create_on_open: false,
+            create_only: false,
+            random: RandomOptions {
+                seed: 0x89,
+                seed_given: false,
+                repeat: true,
+                repeat_all: false,
+                generator: Generated::Tausworthe,
+                distribution: Distribution::Uniform,
+                percentage: [100; 2],
+                no_map: false,
+            },
+            pace: PaceOptions {
+                rate: [0; 2],
+                rate_iops: [0; 2],
+                rate_min: [0; 2],
+                rate_iops_min: [0; 2],
+                cycle_ns: 1_000_000_000,
+                process: RateProcess::Linear,
+                ignores_think: false,
+            },
+            think: ThinkOptions { blocks: 1, ..ThinkOptions::default() },
+            latency_target: LatencyTarget {
+                target_ns: 0,
+                window_ns: 0,
+                percentile: 100.0,
+                keeps_running: false,
+            },
+            max_latency_ns: [0; 2],
+            percentiles: Vec::new(),
+            sample_ns: crate::stats::SAMPLE_NS,
             fsync: 0,
             end_fsync: false,
             stable: false,
+            zero_buffers: false,
+            buffer_pattern: None,
             verify: Verify::None,
-            verify_pattern: None,
+            verify_options: VerifyOptions {
+                pattern: None,
+                interval: 0,
+                offset: 0,
+                backlog: 0,
+                backlog_batch: 0,
+                fatal: false,
+                dump: false,
+                only: false,
+            },
             do_verify: true,
+            logs: LogOptions::default(),
+            steadystate: None,
+            steadystate_ns: 0,
+            steadystate_ramp_ns: 0,
+            exitall: false,
+            exitall_on_error: false,
+            exit_what: ExitWhat::Group,
+            wait_for: None,
             group_reporting: false,
             loops: 1,
             stonewall: false,
@@ -226,6 +352,12 @@ impl Job {
         self.size.map(|size| size / u64::from(self.file_count()))
     }
 
+    /// Does a random pass visit each block once?
+    pub(crate) fn has_random_map(&self) -> bool {
+        let aligned = self.bs.iter().all(|bs| bs.align.is_none_or(|align| align == bs.min));
+        !self.random.no_map && aligned && self.random.distribution == Distribution::Uniform
+    }
+
     /// Files an instance opens.
     pub fn file_count(&self) -> u32 {
         match self.filenames.len() {
@@ -236,6 +368,6 @@ impl Job {
 
     /// Does it read back and check what it wrote, after writing?
     pub fn verifies_writes(&self) -> bool {
-        self.verify != Verify::None && self.rw.writes() && self.do_verify
+        self.verify.is_on() && self.rw.writes() && self.do_verify
     }
 }

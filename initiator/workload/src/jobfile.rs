@@ -1,11 +1,13 @@
-//! fio job files.
+//! fio job files, and the same said on a command line.
 
+mod arithmetic;
 mod lexer;
 mod options;
 mod parse;
 pub(crate) mod size;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use crate::error::{JobError, Place};
 use crate::job::Job;
@@ -14,7 +16,8 @@ use std::path::Path;
 
 pub use lexer::{JOB_FILE_BYTES_MAX, LINE_BYTES_MAX};
 pub(crate) use options::apply;
-pub use options::{Effect, OptionDoc, options};
+pub use options::{Effect, OptionDoc, option, options};
+pub use parse::Argument;
 
 /// Most jobs in one file.
 pub(crate) const JOBS_MAX: usize = 1024;
@@ -33,23 +36,38 @@ pub struct JobFile {
 }
 
 impl JobFile {
-    /// Reads and checks the file at `path`.
-    pub fn read(path: &Path) -> Result<JobFile, JobError> {
+    /// Reads and checks the file at `path`; of its jobs only `sections`, unless there are none.
+    pub fn read(path: &Path, sections: &[String]) -> Result<JobFile, JobError> {
         let name = path.display().to_string();
-        let mut bytes = Vec::new();
-        std::fs::File::open(path)
-            .and_then(|file| {
-                // One byte more than allowed is enough to refuse it.
-                file.take(JOB_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)
-            })
-            .map_err(|e| {
-                JobError::new(Place::Flag(name.clone()), format!("cannot read the job file: {e}"))
-            })?;
-        JobFile::parse(&bytes, &name)
+        let bytes = read_bounded(path).map_err(|e| {
+            JobError::new(Place::Flag(name.clone()), format!("cannot read the job file: {e}"))
+        })?;
+        parse::parse(&bytes, &name, &|asked| include(path, asked), sections)
     }
 
-    /// Checks job text; `file` names it in errors.
+    /// Checks job text; `file` names it in errors. It may not include other files.
     pub fn parse(bytes: &[u8], file: &str) -> Result<JobFile, JobError> {
-        parse::parse(bytes, file)
+        let refuse =
+            |_: &str| Err("'include' needs a job file that is read from a file".to_owned());
+        parse::parse(bytes, file, &refuse, &[])
     }
+
+    /// Jobs given as `--name=j --rw=read`: options before the first `--name` are for all.
+    pub fn from_arguments(arguments: &[Argument]) -> Result<JobFile, JobError> {
+        parse::from_arguments(arguments)
+    }
+}
+
+/// The file that `include` names: beside the file that includes it, or where the user is.
+fn include(from: &Path, asked: &str) -> Result<Vec<u8>, String> {
+    let beside = from.parent().map(|directory| directory.join(asked));
+    let path = beside.filter(|path| path.exists()).unwrap_or_else(|| asked.into());
+    read_bounded(&path).map_err(|e| format!("cannot include '{}': {e}", path.display()))
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed is enough to refuse it.
+    std::fs::File::open(path)?.take(JOB_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

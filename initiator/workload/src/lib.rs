@@ -22,9 +22,15 @@ pub mod stats;
 pub mod verify;
 
 pub use error::{JobError, Place};
-pub use job::{Flag, Instance, Job, Rw, Verify};
+pub use job::{
+    BlockSizes, DepthOptions, Direction2, Distribution, ExitWhat, FileService, Flag, Generated,
+    Instance, Job, LatencyTarget, LogOptions, PaceOptions, RandomOptions, RateProcess, Rw,
+    Sequence, Skew, SteadyState, ThinkOptions, Verify, VerifyOptions, Zone,
+};
 pub use jobfile::size::size as parse_size;
-pub use jobfile::{Effect, JOB_FILE_BYTES_MAX, JobFile, LINE_BYTES_MAX, OptionDoc, options};
+pub use jobfile::{
+    Argument, Effect, JOB_FILE_BYTES_MAX, JobFile, LINE_BYTES_MAX, OptionDoc, option, options,
+};
 pub use progress::{Phase, Progress, Snapshot};
 pub use runner::{Limits, Runner, RunnerProgress, RunnerSet};
 pub use stats::{CpuUse, JobResult};

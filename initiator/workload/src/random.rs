@@ -1,7 +1,17 @@
-//! Cheap random numbers that repeat from run to run, and data made of them.
+//! Random numbers that repeat from run to run, and data made of them.
+//!
+//! What decides where a job goes comes from the generators that fio uses, seeded as fio seeds them;
+//! data comes from a cheaper one.
 
-/// The seed when a job gives none: runs repeat, as with fio's randrepeat=1.
-pub(crate) const DEFAULT_SEED: u64 = 0x1057_ea7e;
+mod lfsr;
+mod seeds;
+mod tausworthe;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use lfsr::Lfsr;
+pub(crate) use seeds::{Purpose, Seeds, name_hash};
+pub(crate) use tausworthe::Tausworthe;
 
 /// A good 64-bit mixing of bits (the finalizer of SplitMix64).
 pub(crate) fn mix(mut x: u64) -> u64 {

@@ -5,6 +5,7 @@
 
 mod json;
 mod scale;
+mod terse;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -18,6 +19,14 @@ const PERCENTILES: [f64; 17] = [
     1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95,
     99.99,
 ];
+
+/// What a job reports.
+fn percentiles(entry: &JobResult) -> &[f64] {
+    match entry.job.percentiles.is_empty() {
+        true => &PERCENTILES,
+        false => &entry.job.percentiles,
+    }
+}
 
 /// fio's classes of latency, in nanoseconds: ten of nanoseconds, ten of microseconds, eleven of
 /// milliseconds, and the rest.
@@ -93,7 +102,17 @@ impl Report {
 
     /// As `fio --output-format=json` prints it.
     pub fn json(&self) -> String {
-        json::report(self)
+        json::report(self, false)
+    }
+
+    /// As `fio --output-format=json+` prints it: with the histograms of latencies.
+    pub fn json_plus(&self) -> String {
+        json::report(self, true)
+    }
+
+    /// As `fio --minimal` prints it: a line an entry, version 3.
+    pub fn terse(&self) -> String {
+        terse::report(self)
     }
 
     fn groups(&self) -> Vec<u32> {

@@ -2,8 +2,8 @@
 //!
 //! A state machine on one thread: its owner calls [`Runner::turn`] with the time until it says
 //! [`RunnerProgress::Finished`]. A turn submits what there is room for and polls once. The steps:
-//! open the files, ask for space, lay out what reads will need, ramp, run, COMMIT, read back what
-//! was written, and again for every loop.
+//! wait for whom the job waits for, open the files, ask for space, lay out what reads will need,
+//! ramp, run, COMMIT, read back what was written, and again for every loop.
 //!
 //! Nothing is allocated for an operation: each has a slot, made with the runner, which keeps its
 //! buffer. The clock is the one number a turn is given, so a latency is right to about the length
@@ -17,25 +17,37 @@
 mod check;
 mod commit;
 mod complete;
+mod depth;
 mod drive;
+mod log;
+#[cfg(test)]
+mod option_tests;
+mod pace;
 mod prepare;
+mod regions;
 mod samples;
 mod set;
 mod slots;
+mod steady;
+mod steps;
 #[cfg(test)]
 mod tests;
 
 use crate::backend::{Backend, IoDone};
 use crate::error::JobError;
 use crate::generate::{Generator, Pick};
-use crate::job::{Instance, Job};
+use crate::job::{Instance, Job, Links};
 use crate::progress::{Phase, Progress, Snapshot};
-use crate::random::DataPool;
+use crate::random::{DataPool, Purpose, Seeds};
 use crate::stats::{JobFailure, JobResult};
-use crate::verify::{Verifier, WrittenMap};
+use check::Verify;
+use depth::{Gate, Search};
+use log::Logger;
+use pace::{Minimum, Pace, Think};
 use samples::Sampler;
 use slots::Slots;
 use std::sync::Arc;
+use steady::SteadyWatch;
 
 pub use set::RunnerSet;
 
@@ -46,6 +58,7 @@ const STARVED_NS_MAX: u64 = 10_000_000_000;
 const EIO: i32 = 5;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
+const ETIME: i32 = 62;
 const ENOBUFS: i32 = 105;
 /// What fio reports for a block that does not verify.
 const EILSEQ: i32 = 84;
@@ -71,6 +84,7 @@ pub struct Limits {
 /// Where a runner is. Internal: [`Phase`] is what others see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
+    Wait,
     Open,
     Space,
     Layout,
@@ -88,20 +102,28 @@ struct JobFile<F> {
     path: String,
     handle: Option<F>,
     size_bytes: u64,
+    /// Where the job's part of it ends.
+    end: u64,
 }
 
 /// One job instance at work.
 pub struct Runner<B: Backend> {
     id: u32,
     job: Arc<Job>,
-    seed: u64,
+    /// Its place among the job's instances, and in the whole run from 1.
+    number: u32,
+    thread: u32,
+    job_index: usize,
+    links: Arc<Links>,
     step: Step,
     /// The step has nothing more to submit.
     exhausted: bool,
     stop: bool,
     /// How far the step is: a file's index, or a block's number.
     cursor: u64,
-    loops_done: u32,
+    passes_done: u32,
+    start_delay_ns: u64,
+    has_minimum: bool,
     slots: Slots<B::Buf>,
     in_flight: u32,
     files: Vec<JobFile<B::File>>,
@@ -110,13 +132,25 @@ pub struct Runner<B: Backend> {
     generator: Option<Generator>,
     /// Picked, but its block or a buffer was not free yet.
     pending: Option<Pick>,
-    verifier: Verifier,
-    written: Option<WrittenMap>,
+    pace: Pace,
+    think: Think,
+    minimum: Minimum,
+    gate: Gate,
+    search: Option<Search>,
+    steady: Option<SteadyWatch>,
+    logger: Option<Logger>,
+    verify: Verify,
+    /// Bytes that end a pass, and all passes.
+    pass_limit: u64,
+    loop_bytes_all: u64,
     data: DataPool,
     writes_made: u64,
     writes_since_commit: u32,
     commit_due: Option<u32>,
+    /// Bytes of this pass, and of all passes; operations of all.
     issued_bytes: u64,
+    issued_bytes_all: u64,
+    issued_ios_all: u64,
     started_ns: Option<u64>,
     run_started_ns: u64,
     step_started_ns: u64,
@@ -136,17 +170,26 @@ impl<B: Backend> Runner<B> {
     pub fn new(instance: &Instance, limits: Limits, id: u32) -> Result<Self, JobError> {
         let job = instance.job.clone();
         job.check_payload(limits.payload_bytes_max)?;
-        let seed = instance.seed();
-        let files =
-            instance.paths().into_iter().map(|path| JobFile { path, handle: None, size_bytes: 0 });
+        let (seed, thread) = (instance.seed(), instance.thread());
+        let files = instance.paths().into_iter().map(|path| JobFile {
+            path,
+            handle: None,
+            size_bytes: 0,
+            end: 0,
+        });
         Ok(Runner {
             id,
-            seed,
-            step: Step::Open,
+            number: instance.number,
+            thread,
+            job_index: instance.job_index,
+            links: instance.links.clone(),
+            step: Step::Wait,
             exhausted: false,
             stop: false,
             cursor: 0,
-            loops_done: 0,
+            passes_done: 0,
+            start_delay_ns: start_delay(&job, thread),
+            has_minimum: job.pace.rate_min.iter().chain(&job.pace.rate_iops_min).any(|&r| r > 0),
             slots: Slots::new(job.iodepth.max(prepare::LAYOUT_DEPTH)),
             in_flight: 0,
             files: files.collect(),
@@ -154,13 +197,23 @@ impl<B: Backend> Runner<B> {
             layout_chunk: prepare::layout_chunk(&limits),
             generator: None,
             pending: None,
-            verifier: Verifier::new(&job, seed),
-            written: None,
+            pace: Pace::new(&job, thread),
+            think: Think::new(&job.think),
+            minimum: Minimum::default(),
+            gate: Gate::new(&job),
+            search: Search::new(&job),
+            steady: SteadyWatch::new(&job),
+            logger: None,
+            verify: Verify::new(&job, seed, thread),
+            pass_limit: 0,
+            loop_bytes_all: 0,
             data: DataPool::new(seed),
             writes_made: 0,
             writes_since_commit: 0,
             commit_due: None,
             issued_bytes: 0,
+            issued_bytes_all: 0,
+            issued_ios_all: 0,
             started_ns: None,
             run_started_ns: 0,
             step_started_ns: 0,
@@ -209,12 +262,7 @@ impl<B: Backend> Runner<B> {
         }
         self.submitted_in_turn = 0;
         self.completed_in_turn = 0;
-        if self.step == Step::Ramp
-            && now_ns.saturating_sub(self.step_started_ns) >= self.job.ramp_ns
-        {
-            self.end_ramp(now_ns);
-        }
-        self.sample(now_ns);
+        self.look_around(now_ns);
         if self.is_ending() {
             self.slots.release_ready();
         }
@@ -253,7 +301,11 @@ impl<B: Backend> Runner<B> {
 
     /// Fills the queue.
     fn issue(&mut self, now_ns: u64, backend: &mut B) {
-        while self.in_flight < self.depth() {
+        let most = match self.step {
+            Step::Ramp | Step::Run => self.submitted_in_turn + u64::from(self.gate.batch),
+            _ => u64::MAX,
+        };
+        while self.has_room() && self.submitted_in_turn < most {
             let Some(slot) = self.next_slot(now_ns, backend) else {
                 break;
             };
@@ -272,6 +324,7 @@ impl<B: Backend> Runner<B> {
             return None;
         }
         match self.step {
+            Step::Wait => self.make_nothing(now_ns),
             Step::Open => self.make_open(now_ns),
             Step::Space => self.make_space(now_ns),
             Step::Layout => self.make_layout(now_ns, backend),
@@ -282,65 +335,18 @@ impl<B: Backend> Runner<B> {
         }
     }
 
-    fn depth(&self) -> u32 {
-        match self.step {
-            Step::Layout => prepare::LAYOUT_DEPTH,
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        let depth = match (self.step, &self.search) {
+            (Step::Ramp | Step::Run, Some(search)) if search.draining => 0,
+            (Step::Ramp | Step::Run, Some(search)) => search.depth,
+            (Step::Ramp | Step::Run, None) => {
+                return self.gate.is_open(self.in_flight, self.job.iodepth);
+            }
+            (Step::Layout, _) => prepare::LAYOUT_DEPTH,
             _ => self.job.iodepth,
-        }
-    }
-
-    /// Everything of a step has come back: on to the next that has something to do.
-    fn advance(&mut self, now_ns: u64) {
-        self.account_step(now_ns);
-        loop {
-            if self.is_ending() {
-                return self.enter(Step::Done, now_ns);
-            }
-            let (next, needed) = match self.step {
-                Step::Open => {
-                    self.plan();
-                    (Step::Space, self.missing_bytes > 0)
-                }
-                Step::Space => (Step::Layout, self.missing_bytes > 0 && self.job.rw.reads()),
-                Step::Layout => (Step::CommitLayout, self.missing_bytes > 0 && self.job.rw.reads()),
-                Step::CommitLayout => (Step::Ramp, self.job.ramp_ns > 0),
-                Step::Ramp => (Step::Run, true),
-                Step::Run => (Step::CommitEnd, self.job.end_fsync && self.job.rw.writes()),
-                Step::CommitEnd => (Step::Check, self.job.verifies_writes()),
-                Step::Check => match self.loop_again(now_ns) {
-                    true => (Step::Run, true),
-                    false => (Step::Done, true),
-                },
-                Step::Done => return,
-            };
-            self.step = next;
-            if needed && !self.is_ending() {
-                return self.enter(next, now_ns);
-            }
-        }
-    }
-
-    fn enter(&mut self, step: Step, now_ns: u64) {
-        self.step = step;
-        self.exhausted = false;
-        self.cursor = 0;
-        self.step_started_ns = now_ns;
-        match step {
-            Step::Run => self.start_run(now_ns),
-            // Its chunks may be of another size than the job's blocks.
-            Step::CommitLayout => self.slots.drop_buffers(),
-            Step::Check => self.restart_samples(now_ns),
-            Step::Done => {
-                self.slots.drop_buffers();
-                self.result.elapsed_ns = now_ns.saturating_sub(self.started_ns.unwrap_or(now_ns));
-            }
-            _ => {}
-        }
-    }
-
-    fn loop_again(&mut self, now_ns: u64) -> bool {
-        self.loops_done += 1;
-        self.loops_done < self.job.loops && !self.is_time_up(now_ns)
+        };
+        self.in_flight < depth
     }
 
     /// Do operations of this step count in the result?
@@ -377,7 +383,7 @@ impl<B: Backend> Runner<B> {
             in_flight: self.in_flight.into(),
             elapsed_ns: now_ns.saturating_sub(self.started_ns.unwrap_or(now_ns)),
             phase: match self.step {
-                Step::Open | Step::Space => Phase::Opening,
+                Step::Wait | Step::Open | Step::Space => Phase::Opening,
                 Step::Layout | Step::CommitLayout => Phase::LayingOut,
                 Step::Ramp => Phase::Ramping,
                 Step::Run => Phase::Running,
@@ -387,6 +393,13 @@ impl<B: Backend> Runner<B> {
             },
         });
     }
+}
+
+/// `startdelay=`, drawn where it is a range.
+fn start_delay(job: &Job, thread: u32) -> u64 {
+    let (low, high) = job.start_delay_ns;
+    let seeds = Seeds::new(&job.random, thread, job.rw.random());
+    low + ((high - low) as f64 * seeds.stream(Purpose::StartDelay).unit()) as u64
 }
 
 /// A completion's owner, for who polls on behalf of several runners.

@@ -3,13 +3,16 @@
 //! Owned by one runner and written on its core only; merged after the run.
 
 mod latency;
+mod logged;
 mod result;
 mod running;
 #[cfg(test)]
 mod tests;
 
 pub use latency::Latencies;
-pub use result::{CpuUse, DepthCounts, JobFailure, JobResult};
+pub(crate) use logged::{HISTOGRAM_CLASSES, class_ns, class_of};
+pub use logged::{LogKind, LogLine, Logged};
+pub use result::{CpuUse, DepthCounts, JobFailure, JobResult, Steady};
 pub use running::{RateSamples, Running};
 
 /// Bandwidth and IOPS are sampled this often (fio's bwavgtime and iopsavgtime).

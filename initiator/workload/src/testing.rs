@@ -69,6 +69,8 @@ pub(crate) struct Memory {
     pub(crate) buffers_out: Rc<Cell<usize>>,
     pub(crate) queue: Vec<(u64, Io<u32, Buf>)>,
     pub(crate) polls: u64,
+    /// Nothing completes while it is set.
+    pub(crate) frozen: bool,
     /// How long a poll takes: what it finds has completed at its end.
     pub(crate) poll_ns: u64,
     pub(crate) submissions: u64,
@@ -95,6 +97,7 @@ impl Default for Memory {
             buffers_out: Rc::default(),
             queue: Vec::new(),
             polls: 0,
+            frozen: false,
             poll_ns: 0,
             submissions: 0,
             transfers: 0,
@@ -206,6 +209,9 @@ impl Backend for Memory {
     }
 
     fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(IoDone<u32, Buf>)) -> usize {
+        if self.frozen {
+            return 0;
+        }
         self.polls += 1;
         let polls = self.polls;
         let due: Vec<_> = self.queue.extract_if(.., |(at, _)| *at < polls).collect();

@@ -1,6 +1,6 @@
 //! One of a job's `numjobs` instances: its own files, its own random numbers.
 
-use super::Job;
+use super::{Job, Links};
 use crate::random;
 use std::sync::Arc;
 
@@ -13,17 +13,23 @@ pub struct Instance {
     pub number: u32,
     /// Its number among all instances of the run; its random numbers follow from it.
     pub index: u32,
+    /// Which job of the run it is of.
+    pub(crate) job_index: usize,
+    /// What it tells the others.
+    pub(crate) links: Arc<Links>,
 }
 
 impl Instance {
     /// All instances of `jobs`, in order.
     pub fn of(jobs: &[Job]) -> Vec<Instance> {
         let mut all = Vec::new();
-        for job in jobs {
+        let links = Arc::new(Links::new(jobs));
+        for (job_index, job) in jobs.iter().enumerate() {
             let job = Arc::new(job.clone());
             for number in 0..job.numjobs {
                 let index = all.len() as u32;
-                all.push(Instance { job: job.clone(), number, index });
+                let (job, links) = (job.clone(), links.clone());
+                all.push(Instance { job, number, index, job_index, links });
             }
         }
         all
@@ -53,8 +59,13 @@ impl Instance {
             .replace("$filenum", &file.to_string())
     }
 
-    /// Its random seed: fixed for a run's shape, different for each instance.
+    /// fio's number of the thread: random numbers follow from it.
+    pub fn thread(&self) -> u32 {
+        self.index + 1
+    }
+
+    /// Seed of its data: fixed for a run's shape, different for each instance.
     pub fn seed(&self) -> u64 {
-        random::mix(self.job.randseed ^ random::mix(u64::from(self.index) + 1))
+        random::mix(self.job.random.seed ^ random::mix(u64::from(self.index) + 1))
     }
 }

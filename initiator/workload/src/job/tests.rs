@@ -1,4 +1,4 @@
-use super::{Flag, Instance, Job, Rw};
+use super::{BlockSizes, Flag, Instance, Job, Rw};
 use crate::jobfile::JobFile;
 
 fn flag(flag: &str, option: &str, value: &str) -> Flag {
@@ -17,7 +17,8 @@ fn flags_make_the_job_that_a_file_would() {
         flag("--rwmixread", "rwmixread", "70"),
     ];
     let job = Job::from_flags("perf", flags).expect("good flags");
-    assert_eq!((job.rw, job.bs, job.iodepth), (Rw::RandRw, [8192; 2], 16));
+    assert_eq!((job.rw, job.iodepth), (Rw::RandRw, 16));
+    assert_eq!(job.bs, [BlockSizes::fixed(8192), BlockSizes::fixed(8192)]);
     assert_eq!((job.size, job.rwmixread), (Some(1 << 30), 70));
     assert!(job.time_based && job.runtime_ns == Some(10_000_000_000));
 }

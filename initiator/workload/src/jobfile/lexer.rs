@@ -1,31 +1,33 @@
 //! Bytes to lines of a job file.
 //!
-//! The dialect is fio's: `[section]`, `key=value`, `flag`; a `;` or `#` starts a comment anywhere
-//! in a line. Any bytes are safe to feed: sizes are bounded before anything is kept.
+//! The dialect is fio's: `[section]`, `key=value`, `flag`, `include FILE`; a `;` or `#` starts a
+//! comment anywhere in a line; `${NAME}` is the environment's. Any bytes are safe to feed: sizes are
+//! bounded before anything is kept.
 
 use crate::error::{JobError, Place};
 use std::sync::Arc;
 
-/// Largest job file accepted.
+/// Largest job file accepted, included files and all.
 pub const JOB_FILE_BYTES_MAX: usize = 1 << 20;
 /// Longest line accepted, as in fio.
 pub const LINE_BYTES_MAX: usize = 4096;
 
 /// One meaningful line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line<'a> {
+pub(super) struct Line {
     pub(super) place: Place,
-    pub(super) token: Token<'a>,
+    pub(super) token: Token,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
-    Section(&'a str),
-    Option { key: &'a str, value: Option<&'a str> },
+pub(super) enum Token {
+    Section(String),
+    Option { key: String, value: Option<String> },
+    Include(String),
 }
 
 /// Splits a whole file; the first line that cannot be read ends it.
-pub(super) fn lex<'a>(bytes: &'a [u8], file: &Arc<str>) -> Result<Vec<Line<'a>>, JobError> {
+pub(super) fn lex(bytes: &[u8], file: &Arc<str>) -> Result<Vec<Line>, JobError> {
     if bytes.len() > JOB_FILE_BYTES_MAX {
         let message = format!(
             "the job file has {} bytes; at most {JOB_FILE_BYTES_MAX} are read",
@@ -61,7 +63,7 @@ fn decode<'a>(raw: &'a [u8], file: &Arc<str>, number: u32) -> Result<&'a str, Jo
     })
 }
 
-fn lex_line<'a>(text: &'a str, file: &Arc<str>, number: u32) -> Result<Option<Line<'a>>, JobError> {
+fn lex_line(text: &str, file: &Arc<str>, number: u32) -> Result<Option<Line>, JobError> {
     let end = text.find([';', '#']).unwrap_or(text.len());
     let body = text[..end].trim();
     if body.is_empty() {
@@ -81,7 +83,7 @@ fn lex_line<'a>(text: &'a str, file: &Arc<str>, number: u32) -> Result<Option<Li
     Ok(Some(Line { place: at, token }))
 }
 
-fn section(rest: &str) -> Result<Token<'_>, String> {
+fn section(rest: &str) -> Result<Token, String> {
     let Some((name, tail)) = rest.split_once(']') else {
         return Err(format!("'[{rest}' has no closing ']'"));
     };
@@ -90,11 +92,16 @@ fn section(rest: &str) -> Result<Token<'_>, String> {
     }
     match name.trim() {
         "" => Err("a section needs a name, as in [job1]".into()),
-        name => Ok(Token::Section(name)),
+        name => Ok(Token::Section(name.to_owned())),
     }
 }
 
-fn option(body: &str) -> Result<Token<'_>, String> {
+fn option(body: &str) -> Result<Token, String> {
+    let expanded = super::variables::environment(body)?;
+    let body = expanded.trim();
+    if let Some(path) = body.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
+        return Ok(Token::Include(path.trim().to_owned()));
+    }
     let (key, value) = match body.split_once('=') {
         Some((key, value)) => (key.trim(), Some(value.trim())),
         None => (body, None),
@@ -102,14 +109,9 @@ fn option(body: &str) -> Result<Token<'_>, String> {
     if key.is_empty() {
         return Err("'=' without an option name before it".into());
     }
-    if key.split_whitespace().next() == Some("include") {
-        return Err("'include' is not supported: put the jobs into one file".into());
-    }
     if key.split_whitespace().nth(1).is_some() {
         return Err(format!("'{body}' is neither [section] nor option=value"));
     }
-    if value.is_some_and(|v| v.contains("${")) {
-        return Err(format!("'{key}': environment variables are not expanded"));
-    }
-    Ok(Token::Option { key, value })
+    let value = value.map(super::variables::keywords).transpose()?;
+    Ok(Token::Option { key: key.to_owned(), value })
 }

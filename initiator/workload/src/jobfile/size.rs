@@ -4,6 +4,8 @@
 //! surprise that `kb` is 1024 and `kib` is 1000. What follows the suffix is refused here, where
 //! fio drops it in silence.
 
+use super::arithmetic::evaluate;
+
 /// Powers of the base a suffix stands for.
 const SIZE_SUFFIXES: [(&str, u32); 5] = [("k", 1), ("m", 2), ("g", 3), ("t", 4), ("p", 5)];
 
@@ -12,6 +14,13 @@ const SIZE_SUFFIXES: [(&str, u32); 5] = [("k", 1), ("m", 2), ("g", 3), ("t", 4),
 /// # Errors
 /// What is wrong with the text, and how it should look.
 pub fn size(text: &str) -> Result<u64, String> {
+    match text.starts_with('(') {
+        true => evaluate(text, &plain_size),
+        false => plain_size(text),
+    }
+}
+
+fn plain_size(text: &str) -> Result<u64, String> {
     let (digits, suffix) = split(text);
     let number = digits_value(digits)
         .ok_or_else(|| format!("'{text}' is not a size; write for example 4096, 4k, 1m or 2g"))?;
@@ -40,13 +49,36 @@ fn size_factor(suffix: &str) -> Option<u64> {
 
 /// A time in nanoseconds: `10` (seconds), `10s`, `1m`, `500ms`, `100us`.
 pub(crate) fn time_ns(text: &str) -> Result<u64, String> {
+    time_in(text, 1_000_000_000)
+}
+
+/// The same for options in which a number by itself is of another unit.
+pub(crate) fn time_in(text: &str, unit_ns: u64) -> Result<u64, String> {
+    if !text.starts_with('(') {
+        return plain_time(text, unit_ns);
+    }
+    // Summed in microseconds, so that a product of numbers without a unit is one in the option's.
+    let has_unit = text.contains(|c: char| c.is_ascii_alphabetic());
+    let unit_us = if has_unit { 1 } else { unit_ns / 1_000 };
+    let number = |text: &str| match text.parse() {
+        Ok(number) => Ok(number),
+        Err(_) => plain_time(text, unit_ns).map(|ns| ns / 1_000),
+    };
+    evaluate(text, &number)?
+        .checked_mul(unit_us * 1_000)
+        .filter(|&ns| ns <= i64::MAX as u64)
+        .ok_or_else(|| format!("'{text}' is too long a time"))
+}
+
+fn plain_time(text: &str, unit_ns: u64) -> Result<u64, String> {
     let (digits, suffix) = split(text);
     let number = digits_value(digits)
         .ok_or_else(|| format!("'{text}' is not a time; write for example 10, 10s, 1m or 500ms"))?;
     let factor: u64 = match suffix.to_ascii_lowercase().as_str() {
+        "" => unit_ns,
         "us" | "usec" => 1_000,
         "ms" | "msec" => 1_000_000,
-        "" | "s" | "sec" => 1_000_000_000,
+        "s" | "sec" => 1_000_000_000,
         "m" => 60_000_000_000,
         "h" => 3_600_000_000_000,
         "d" => 86_400_000_000_000,

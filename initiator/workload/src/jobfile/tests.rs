@@ -1,6 +1,7 @@
 use super::lexer::{JOB_FILE_BYTES_MAX, LINE_BYTES_MAX};
-use super::{Effect, JobFile, options, size};
-use crate::job::{Rw, Verify};
+use super::{Argument, Effect, JobFile, options, size};
+use crate::job::{BlockSizes, Rw, Verify};
+use crate::verify::Sum;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<JobFile, String> {
@@ -26,11 +27,12 @@ fn a_job_file_as_people_write_them() {
     let [seq, rand, timed] = &file.jobs[..] else {
         panic!("three jobs, not {}", file.jobs.len());
     };
-    assert_eq!((seq.rw, seq.bs, seq.size, seq.iodepth), (Rw::Write, [8192; 2], Some(1 << 30), 32));
+    assert_eq!((seq.rw, seq.size, seq.iodepth), (Rw::Write, Some(1 << 30), 32));
+    assert_eq!(seq.bs, [8192; 2].map(BlockSizes::fixed));
     assert!(seq.end_fsync && !seq.time_based && seq.stage == 0 && seq.group == 0);
     assert_eq!((rand.name.as_str(), rand.rw, rand.rwmixread), ("rand", Rw::RandRw, 70));
-    assert_eq!(rand.bs, [4096, 16384]);
-    assert!(rand.norandommap && rand.stage == 1 && rand.group == 1);
+    assert_eq!(rand.bs, [4096, 16384].map(BlockSizes::fixed));
+    assert!(rand.random.no_map && rand.stage == 1 && rand.group == 1);
     assert_eq!((timed.name.as_str(), timed.section.as_str()), ("third", "timed"));
     assert_eq!((timed.time_based, timed.runtime_ns), (true, Some(60_000_000_000)));
     assert_eq!(timed.nfs_url.as_deref(), Some("nfs://server/export"));
@@ -114,19 +116,16 @@ fn what_is_wrong_is_said_with_line_and_column() {
         ("[j] x\n", "t.fio:1:1: 'x' after the closing ']'"),
         ("[j]\n =3\n", "t.fio:2:2: '=' without an option name before it"),
         ("[j]\nwrite it\n", "t.fio:2:1: 'write it' is neither [section] nor option=value"),
-        ("[j]\n  rwx=read\n", "t.fio:2:3: option 'rwx' is not supported; did you mean 'rw'?"),
-        ("[j]\niodeth=3\n", "t.fio:2:1: option 'iodeth' is not supported; did you mean 'iodepth'?"),
-        ("[j]\nzonemode=zbd\n", "t.fio:2:1: option 'zonemode' is not supported"),
-        ("[j]\nsize\n", "t.fio:2:1: 'size' needs a value: size=SIZE"),
-        ("[j]\nsize=\n", "t.fio:2:1: 'size' needs a value: size=SIZE"),
+        ("[j]\n  rwx=read\n", "t.fio:2:3: option 'rwx' is unknown; did you mean 'rw'?"),
+        ("[j]\niodeth=3\n", "t.fio:2:1: option 'iodeth' is unknown; did you mean 'iodepth'?"),
         (
-            "[j]\ninclude x.fio\n",
-            "t.fio:2:1: 'include' is not supported: put the jobs into one file",
+            "[j]\nzonemode=zbd\n",
+            "t.fio:2:1: option 'zonemode' is not supported: a file on NFS has no zones; for a skewed load use random_distribution=zoned",
         ),
-        (
-            "[j]\nfilename=${HOME}\n",
-            "t.fio:2:1: 'filename': environment variables are not expanded",
-        ),
+        ("[j]\nsize\n", "t.fio:2:1: 'size' needs a value: size=SIZE|PERCENT%"),
+        ("[j]\nsize=\n", "t.fio:2:1: 'size' needs a value: size=SIZE|PERCENT%"),
+        ("[j]\ninclude x.fio\n", "t.fio:2:1: 'include' needs a job file that is read from a file"),
+        ("[j]\nfilename=${HOME\n", "t.fio:2:1: '${HOME' has no closing '}'"),
         ("[j]\nna\u{1}me=x\n", "t.fio:2:3: a control character; a job file is plain text"),
     ] {
         assert_eq!(parse(text).err().as_deref(), Some(message), "{text:?}");
@@ -154,24 +153,39 @@ fn values_that_cannot_work_are_refused_by_name() {
         ("rwmixread=101", "use 0 to 100"),
         ("rw=trim", "NFSv3 has no trim"),
         ("rw=randtrimwrite", "NFSv3 has no trim"),
-        ("rw=randread:8", "sequence modifiers"),
+        ("rw=randread:0", "0 is out of range"),
+        ("rw=read:x", "'x' is not a size"),
         ("rw=reed", "'reed' is not read, write"),
         ("size=0", "use at least 1"),
-        ("size=50%", "percentages are not supported"),
+        ("size=0%", "use 1 to 100"),
+        ("size=101%", "use 1 to 100"),
         ("time_based", "time_based needs runtime="),
         ("time_based=yes", "'yes' is not 0 or 1"),
         ("runtime=1x", "unknown suffix 'x'"),
-        ("ioengine=libaio", "ioengine: 'libaio' is an engine of fio's"),
-        ("verify=md5", "'md5' is not supported; use crc32c or pattern"),
+        ("ioengine=rbd", "ioengine: 'rbd' does something else than reading and writing files"),
+        ("verify=md4", "'md4' is not supported; use crc32c, md5, crc64"),
         ("verify=pattern", "needs verify_pattern="),
-        ("verify=crc32c\nbs=32", "blocks of at least 64 bytes"),
+        ("verify=crc32c\nbs=32", "blocks of at least 88 bytes"),
+        ("verify=crc32c\nverify_offset=3", "can be at 44 to 4052"),
         ("verify_pattern=zz", "verify_pattern: 'zz' is not"),
-        ("randrepeat=0", "use randseed="),
+        ("randrepeat=x", "not 0 or 1"),
         ("filename=a:../b", "'..' would leave the mount"),
         ("filename=a:b\nnrfiles=3", "filename= names 2"),
         ("filename_format=x\nnrfiles=2", "add $filenum"),
         ("filename_format=$x", "only $jobname, $jobnum and $filenum"),
-        ("rw=randrw\nbs=4k,8k", "needs norandommap"),
+        ("rate=1m\nrate_iops=5", "exclude each other"),
+        ("rate_min=2m\nrate=1m", "larger than the rate itself"),
+        ("latency_target=50", "needs latency_window="),
+        ("steadystate=iops:2%", "needs steadystate_duration="),
+        ("steadystate=iops", "has no limit"),
+        ("bssplit=4k/50:8k/40", "add up to 90, not to 100"),
+        ("bsrange=8k-4k", "must not be larger"),
+        ("random_distribution=zipf:1.0", "theta must not be 1.0"),
+        ("random_distribution=zoned:50/10:40/90", "accesses add up to 90"),
+        ("wait_for=nobody", "no job 'nobody' is written above"),
+        ("iodepth_batch_complete_min=2", "more than iodepth=1"),
+        ("size=(1k+)", "a number is missing"),
+        ("size=(4k/0)", "division by zero"),
         ("rw=write\nverify=crc32c\nnumjobs=2\nfilename=x", "2 instances would write the same file"),
         ("rw=write\nverify=crc32c\nsize=4t", "verify remembers every block"),
         ("offset=9223372036854775807", "beyond what a file can hold"),
@@ -192,9 +206,9 @@ fn values_that_cannot_work_are_refused_by_name() {
 fn what_fio_takes_for_granted_is_accepted() {
     let text = "direct=1\nioengine=nfs\nthread\ninvalidate=1\nfallocate=none\nrandrepeat=1\nbuffered=0\nverify_fatal=1";
     assert!(job(text).is_ok());
-    assert_eq!(job("bs=,8k").map(|j| j.bs), Ok([4096, 8192]));
-    assert_eq!(job("bs=8k,").map(|j| j.bs), Ok([8192, 4096]));
-    assert_eq!(job("verify=crc32c").map(|j| j.verify), Ok(Verify::Crc32c));
+    assert_eq!(job("bs=,8k").map(|j| j.bs), Ok([4096, 8192].map(BlockSizes::fixed)));
+    assert_eq!(job("bs=8k,").map(|j| j.bs), Ok([8192, 4096].map(BlockSizes::fixed)));
+    assert_eq!(job("verify=crc32c").map(|j| j.verify), Ok(Verify::Sum(Sum::Crc32c)));
     assert_eq!(job("filename=/a/b:c").map(|j| j.filenames), Ok(vec!["a/b".into(), "c".into()]));
 }
 
@@ -215,18 +229,103 @@ fn limits_hold() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let missing = std::path::Path::new("/nonexistent/x.fio");
-    let message = JobFile::read(missing).err().map(|e| e.to_string()).unwrap_or_default();
+    let message = JobFile::read(missing, &[]).err().map(|e| e.to_string()).unwrap_or_default();
     assert!(message.starts_with("/nonexistent/x.fio: cannot read the job file: "), "{message}");
 }
 
 #[test]
 fn the_list_of_options_is_fit_to_print() {
-    let mut names: Vec<&str> = options().iter().map(|o| o.name).collect();
+    let mut names: Vec<&str> = options().map(|o| o.name).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), options().len(), "no option twice");
-    assert!(options().iter().all(|o| !o.help.is_empty()));
-    assert!(options().iter().any(|o| o.effect == Effect::NoOp));
+    assert_eq!(names.len(), options().count(), "no option twice");
+    assert!(options().all(|o| !o.help.is_empty()));
+    assert!(options().any(|o| o.effect == Effect::NoOp));
+}
+
+#[test]
+fn an_option_of_fios_that_is_not_supported_says_why() {
+    for option in options().filter(|o| o.effect == Effect::Refused) {
+        let message = job(&format!("{}=1", option.name)).err().unwrap_or_default();
+        let expected =
+            format!("t.fio:3:1: option '{}' is not supported: {}", option.name, option.help);
+        assert_eq!(message, expected);
+    }
+}
+
+#[test]
+fn files_include_files_to_a_depth_and_errors_name_the_inner_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let write = |name: &str, text: &str| std::fs::write(at(name), text).expect("written");
+    write("outer.fio", "include inner.fio\n[j]\nsize=1m\n");
+    write("inner.fio", "[global]\nbs=8k\n");
+    let file = JobFile::read(&at("outer.fio"), &[]).expect("good files");
+    assert_eq!(file.jobs[0].bs[0].min, 8192);
+    write("inner.fio", "[global]\nbs=8x\n");
+    let message = JobFile::read(&at("outer.fio"), &[]).err().map(|e| e.to_string());
+    assert!(message.as_deref().unwrap_or("").starts_with("inner.fio:2:1: bs: "), "{message:?}");
+    write("inner.fio", "include inner.fio\n");
+    let message = JobFile::read(&at("outer.fio"), &[]).err().map(|e| e.to_string());
+    assert!(
+        message.as_deref().unwrap_or("").contains("more than 8 files include each other"),
+        "{message:?}"
+    );
+    write("outer.fio", "include nobody.fio\n");
+    let message = JobFile::read(&at("outer.fio"), &[]).err().map(|e| e.to_string());
+    assert!(
+        message.as_deref().unwrap_or("").contains("cannot include 'nobody.fio'"),
+        "{message:?}"
+    );
+}
+
+#[test]
+fn sections_are_chosen_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("j.fio");
+    std::fs::write(&path, "[global]\nsize=1m\n[a]\n[b]\n").expect("written");
+    let jobs = JobFile::read(&path, &["b".into()]).expect("it is there").jobs;
+    assert_eq!(jobs.iter().map(|j| j.name.as_str()).collect::<Vec<_>>(), ["b"]);
+    let message =
+        JobFile::read(&path, &["c".into()]).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(message.ends_with("no section [c] in the file"), "{message}");
+}
+
+#[test]
+fn sums_the_environment_and_words_for_the_machine_make_values() {
+    assert_eq!(job("size=(4k*256+2^10)").map(|j| j.size), Ok(Some((1 << 20) + 1024)));
+    assert_eq!(job("runtime=(2*30s)").map(|j| j.runtime_ns), Ok(Some(60_000_000_000)));
+    assert_eq!(job("bs=$pagesize").map(|j| j.bs[0].min), Ok(4096));
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+    assert_eq!(job("numjobs=2*$ncpus").map(|j| j.numjobs), Ok(2 * cpus));
+    assert_eq!(job("name=${CARGO_PKG_NAME}-x").map(|j| j.name), Ok("workload-x".into()));
+    let deep = format!("size={}1{}", "(".repeat(2000), ")".repeat(2000));
+    assert!(job(&deep).err().unwrap_or_default().contains("parentheses inside each other"));
+}
+
+#[test]
+fn a_command_line_makes_the_jobs_that_a_file_would() {
+    let argument = |text: &str| {
+        let (option, value) = match text.split_once('=') {
+            Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
+            None => (text.to_owned(), None),
+        };
+        Argument { option, value }
+    };
+    let parse = |texts: &[&str]| {
+        let arguments: Vec<Argument> = texts.iter().map(|t| argument(t)).collect();
+        JobFile::from_arguments(&arguments).map_err(|e| e.to_string())
+    };
+    let file =
+        parse(&["bs=8k", "name=a", "rw=randread", "size=1m", "name=b", "size=2m", "stonewall"]);
+    let jobs = file.expect("good arguments").jobs;
+    assert_eq!((jobs[0].bs[0].min, jobs[1].bs[0].min), (8192, 8192));
+    assert_eq!((jobs[0].size, jobs[1].size, jobs[1].stage), (Some(1 << 20), Some(2 << 20), 1));
+    assert_eq!(
+        parse(&["size=1m"]).err().as_deref(),
+        Some("--size: no job: begin it with --name=NAME")
+    );
+    assert_eq!(parse(&["name=a", "bs=x"]).err().as_deref().map(|m| &m[..6]), Some("--bs: "));
 }
 
 proptest! {
@@ -238,9 +337,10 @@ proptest! {
     /// Text that gets further than random bytes do: real option names, odd values.
     #[test]
     fn any_values_give_jobs_or_an_error(
-        lines in proptest::collection::vec((0..options().len(), "[ -~]{0,12}|[0-9]{1,20}[kmgt]?|0x[0-9a-f]{0,9}"), 0..12)
+        lines in proptest::collection::vec((0..options().count(), "[ -~]{0,12}|[0-9]{1,20}[kmgt]?|0x[0-9a-f]{0,9}"), 0..12)
     ) {
-        let body: String = lines.iter().map(|(o, v)| format!("{}={v}\n", options()[*o].name)).collect();
+        let name = |n: usize| options().nth(n).map_or("", |o| o.name);
+        let body: String = lines.iter().map(|(o, v)| format!("{}={v}\n", name(*o))).collect();
         if let Err(e) = JobFile::parse(format!("[j]\nsize=1m\n{body}").as_bytes(), "t") {
             prop_assert!(e.to_string().starts_with("t:"), "{}", e);
         }

@@ -1,18 +1,18 @@
 //! The shape of `fio --output-format=json`, with our own things under "initiator".
 
-use super::{LATENCY_CLASSES, PERCENTILES, Report, date, latency_shares, shares};
+use super::{LATENCY_CLASSES, Report, date, latency_shares, shares};
 use crate::generate::Direction;
 use crate::stats::{DepthCounts, DirectionStats, JobResult, Latencies, Running};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-pub(super) fn report(report: &Report) -> String {
+pub(super) fn report(report: &Report, bins: bool) -> String {
     let run = Run {
         version: &report.info.version,
         timestamp: report.info.unix_time_ms / 1000,
         timestamp_ms: report.info.unix_time_ms,
         time: date(report.info.unix_time_ms),
         global_options: Ordered(report.info.global_options.clone()),
-        jobs: report.entries.iter().map(|entry| job(report, entry)).collect(),
+        jobs: report.entries.iter().map(|entry| job(report, entry, bins)).collect(),
         initiator: &report.info.counters,
     };
     // Strings, numbers and lists of them: there is nothing in it that could fail.
@@ -75,8 +75,42 @@ struct JobJson {
     latency_percentile: f64,
     latency_window: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    steadystate: Option<SteadyJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     desc: Option<String>,
     initiator: Extra,
+}
+
+#[derive(serde::Serialize)]
+struct SteadyJson {
+    ss: String,
+    duration: u64,
+    attained: u8,
+    criterion: String,
+    data: SteadyMeans,
+}
+
+#[derive(serde::Serialize)]
+struct SteadyMeans {
+    bw_mean: u64,
+    iops_mean: u64,
+}
+
+fn steady(entry: &JobResult) -> Option<SteadyJson> {
+    let (rule, found) = (entry.job.steadystate?, entry.steady?);
+    let what = if rule.bandwidth { "bw" } else { "iops" };
+    let slope = if rule.slope { "_slope" } else { "" };
+    let percent = if rule.percent { "%" } else { "" };
+    Some(SteadyJson {
+        ss: format!("{what}{slope}:{:.6}{percent}", rule.limit),
+        duration: entry.job.steadystate_ns / 1_000_000_000,
+        attained: found.attained.into(),
+        criterion: format!("{:.6}{percent}", found.criterion),
+        data: SteadyMeans {
+            bw_mean: (found.bytes_mean / 1024.0) as u64,
+            iops_mean: found.iops_mean as u64,
+        },
+    })
 }
 
 /// What fio has no key for.
@@ -130,9 +164,12 @@ struct MomentsJson {
     count: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     percentile: Option<Ordered<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bins: Option<Ordered<u64>>,
 }
 
-fn job(report: &Report, entry: &JobResult) -> JobJson {
+fn job(report: &Report, entry: &JobResult, bins: bool) -> JobJson {
+    let wanted = Wanted { percentiles: super::percentiles(entry), bins };
     let share = |ns: u64| match entry.runtime_ns {
         0 => 0.0,
         total => ns as f64 * 100.0 / total as f64,
@@ -146,12 +183,12 @@ fn job(report: &Report, entry: &JobResult) -> JobJson {
         eta: 0,
         elapsed: entry.elapsed_ns.div_ceil(1_000_000_000),
         options: Ordered(entry.job.options.clone()),
-        read: direction(entry.direction(Direction::Read), group_rate(Direction::Read)),
-        write: direction(entry.direction(Direction::Write), group_rate(Direction::Write)),
-        trim: direction(&DirectionStats::default(), 0.0),
+        read: direction(entry.direction(Direction::Read), group_rate(Direction::Read), &wanted),
+        write: direction(entry.direction(Direction::Write), group_rate(Direction::Write), &wanted),
+        trim: direction(&DirectionStats::default(), 0.0, &wanted),
         sync: SyncJson {
             total_ios: entry.sync.moments.count(),
-            lat_ns: latencies_json(&entry.sync),
+            lat_ns: latencies_json(&entry.sync, &wanted),
         },
         job_runtime: entry.runtime_ns / 1_000_000,
         usr_cpu: share(entry.cpu.user_ns),
@@ -165,10 +202,11 @@ fn job(report: &Report, entry: &JobResult) -> JobJson {
         latency_ns: classes(&latencies, 0..10, 1),
         latency_us: classes(&latencies, 10..20, 1_000),
         latency_ms: classes(&latencies, 20..32, 1_000_000),
-        latency_depth: entry.job.iodepth,
-        latency_target: 0,
-        latency_percentile: 100.0,
-        latency_window: 0,
+        latency_depth: entry.latency_depth,
+        latency_target: entry.job.latency_target.target_ns / 1000,
+        latency_percentile: entry.job.latency_target.percentile,
+        latency_window: entry.job.latency_target.window_ns / 1000,
+        steadystate: steady(entry),
         desc: entry.job.description.clone(),
         initiator: Extra {
             instances: entry.instances,
@@ -177,7 +215,7 @@ fn job(report: &Report, entry: &JobResult) -> JobJson {
     }
 }
 
-fn direction(stats: &DirectionStats, group_rate: f64) -> DirectionJson {
+fn direction(stats: &DirectionStats, group_rate: f64, wanted: &Wanted<'_>) -> DirectionJson {
     let rate = stats.bytes_per_second();
     DirectionJson {
         io_bytes: stats.bytes,
@@ -190,7 +228,7 @@ fn direction(stats: &DirectionStats, group_rate: f64) -> DirectionJson {
         short_ios: stats.short_ios,
         drop_ios: 0,
         slat_ns: moments(&stats.slat),
-        clat_ns: latencies_json(&stats.clat),
+        clat_ns: latencies_json(&stats.clat, wanted),
         lat_ns: moments(&stats.lat),
         bw_min: stats.bw.min,
         bw_max: stats.bw.max,
@@ -217,16 +255,26 @@ fn moments(values: &Running) -> MomentsJson {
         stddev: values.stddev(),
         count: values.count(),
         percentile: None,
+        bins: None,
     }
 }
 
-fn latencies_json(latencies: &Latencies) -> MomentsJson {
+fn latencies_json(latencies: &Latencies, wanted: &Wanted<'_>) -> MomentsJson {
     let named = |p: &f64| (format!("{p:.6}"), latencies.percentile(*p));
-    let percentile = match latencies.moments.count() {
-        0 => None,
-        _ => Some(Ordered(PERCENTILES.iter().map(named).collect())),
-    };
-    MomentsJson { percentile, ..moments(&latencies.moments) }
+    if latencies.moments.count() == 0 {
+        return moments(&latencies.moments);
+    }
+    let percentile = Some(Ordered(wanted.percentiles.iter().map(named).collect()));
+    let bin = |(ns, count): (u64, u64)| (ns.to_string(), count);
+    let bins = wanted.bins.then(|| Ordered(latencies.bins().into_iter().map(bin).collect()));
+    MomentsJson { percentile, bins, ..moments(&latencies.moments) }
+}
+
+/// What is wanted of latencies.
+struct Wanted<'a> {
+    percentiles: &'a [f64],
+    /// json+: the histogram itself.
+    bins: bool,
 }
 
 fn depths(names: [&str; 7], counts: &DepthCounts) -> Ordered<f64> {

@@ -1,7 +1,7 @@
 //! fio's normal output.
 
 use super::scale::{TimeUnit, binary, decimal, long, time_unit};
-use super::{LATENCY_CLASSES, PERCENTILES, Report, date, latency_shares, shares};
+use super::{LATENCY_CLASSES, Report, date, latency_shares, shares};
 use crate::generate::Direction;
 use crate::job::Job;
 use crate::stats::{DirectionStats, JobResult, Latencies, RateSamples, Running};
@@ -26,11 +26,14 @@ pub(super) fn report(report: &Report) -> String {
 pub(super) fn banner(jobs: &[Job], version: &str) -> String {
     let mut out = String::new();
     for job in jobs {
-        let bs = job.bs.map(|bs| binary(bs.into(), "B"));
+        let bs = job.bs.each_ref().map(|bs| {
+            let shown = |bytes: u32| binary(bytes.into(), "B");
+            format!("{}-{}", shown(bs.min), shown(bs.max))
+        });
         line(
             &mut out,
             format_args!(
-                "{}: (g={}): rw={}, bs=(R) {r}-{r}, (W) {w}-{w}, ioengine=initiator, iodepth={}",
+                "{}: (g={}): rw={}, bs=(R) {r}, (W) {w}, ioengine=initiator, iodepth={}",
                 job.name,
                 job.group,
                 job.rw.name(),
@@ -78,19 +81,25 @@ fn entry(out: &mut String, report: &Report, entry: &JobResult) {
         let stats = entry.direction(direction);
         if stats.ios > 0 {
             let group_rate = report.group_total(entry.job.group, direction).rate();
-            direction_lines(out, name, stats, group_rate);
+            direction_lines(out, name, stats, group_rate, super::percentiles(entry));
         }
     }
     latency_lines(out, entry);
     if entry.sync.moments.count() > 0 {
         out.push_str("  fsync/fdatasync/sync_file_range:\n");
         moments(out, "    sync", &entry.sync.moments);
-        percentiles(out, "sync", &entry.sync);
+        percentiles(out, "sync", &entry.sync, super::percentiles(entry));
     }
     tail_lines(out, entry);
 }
 
-fn direction_lines(out: &mut String, name: &str, stats: &DirectionStats, group_rate: f64) {
+fn direction_lines(
+    out: &mut String,
+    name: &str,
+    stats: &DirectionStats,
+    group_rate: f64,
+    list: &[f64],
+) {
     let rate = stats.bytes_per_second();
     line(
         out,
@@ -106,7 +115,7 @@ fn direction_lines(out: &mut String, name: &str, stats: &DirectionStats, group_r
     moments(out, "    slat", &stats.slat);
     moments(out, "    clat", &stats.clat.moments);
     moments(out, "     lat", &stats.lat);
-    percentiles(out, "clat", &stats.clat);
+    percentiles(out, "clat", &stats.clat, list);
     if stats.bw.samples > 0 {
         rates(out, &stats.bw, &stats.iops, group_rate);
     }
@@ -131,11 +140,12 @@ fn moments(out: &mut String, name: &str, values: &Running) {
     );
 }
 
-fn percentiles(out: &mut String, name: &str, latencies: &Latencies) {
-    let values = PERCENTILES.map(|p| latencies.percentile(p));
-    let unit = time_unit(values[0], values[PERCENTILES.len() - 1]);
+fn percentiles(out: &mut String, name: &str, latencies: &Latencies, list: &[f64]) {
+    let values: Vec<u64> = list.iter().map(|p| latencies.percentile(*p)).collect();
+    let (Some(&first), Some(&last)) = (values.first(), values.last()) else { return };
+    let unit = time_unit(first, last);
     line(out, format_args!("    {name} percentiles ({}):", unit.name));
-    let cells: Vec<String> = PERCENTILES
+    let cells: Vec<String> = list
         .iter()
         .zip(values)
         .map(|(p, ns)| format!("{p:5.2}th=[{:5}]", (ns as f64 / unit.ns as f64).round()))
@@ -227,8 +237,11 @@ fn tail_lines(out: &mut String, entry: &JobResult) {
     line(
         out,
         format_args!(
-            "     latency   : target=0, window=0, percentile=100.00%, depth={}",
-            entry.job.iodepth
+            "     latency   : target={}, window={}, percentile={:.2}%, depth={}",
+            entry.job.latency_target.target_ns / 1000,
+            entry.job.latency_target.window_ns / 1000,
+            entry.job.latency_target.percentile,
+            entry.latency_depth
         ),
     );
 }

@@ -1,7 +1,8 @@
 //! What comes back.
 
+use super::log::Completed;
 use super::slots::Work;
-use super::{EIO, Runner, owner};
+use super::{EIO, ETIME, Runner, owner};
 use crate::backend::{Backend, IoDone, IoError, IoResult};
 use crate::generate::Direction;
 
@@ -102,13 +103,47 @@ impl<B: Backend> Runner<B> {
     /// An operation is complete: statistics.
     fn count(&mut self, index: u32, now_ns: u64) {
         let slot = self.slots.get(index);
-        let (work, bytes, block) = (slot.work, u64::from(slot.whole_len), slot.block);
+        let (work, bytes, unit) = (slot.work, u64::from(slot.whole_len), slot.unit);
         let (made, taken) = (slot.made_ns, slot.taken_ns.unwrap_or(now_ns));
         self.ios += 1;
         self.bytes += bytes;
         self.result.directions[direction(work) as usize].record(bytes, made, taken, now_ns);
-        if let (Some(written), Work::Write) = (&mut self.written, work) {
-            written.finish(block);
+        self.think.completed();
+        if let Some(search) = &mut self.search {
+            search.note(now_ns.saturating_sub(made));
+        }
+        if work == Work::Write {
+            self.verify.finish(unit, bytes);
+        }
+        if self.logger.is_some() {
+            self.log(index, taken, now_ns);
+        }
+        let most_ns = self.job.max_latency_ns[direction(work) as usize];
+        if most_ns > 0 && now_ns.saturating_sub(made) > most_ns {
+            let what = self.describe(index);
+            let took_us = now_ns.saturating_sub(made) / 1000;
+            self.fail(
+                ETIME,
+                format!("{what} took {took_us} us: max_latency is {} us", most_ns / 1000),
+            );
+        }
+    }
+
+    /// A line in the logs, while what happens is measured.
+    fn log(&mut self, index: u32, taken_ns: u64, done_ns: u64) {
+        let measures = self.measures();
+        let slot = self.slots.get(index);
+        let whole = u64::from(slot.whole_len);
+        let completed = Completed {
+            direction: direction(slot.work),
+            bytes: whole,
+            offset: slot.offset + u64::from(slot.len) - whole,
+            slat_ns: taken_ns.saturating_sub(slot.made_ns),
+            clat_ns: done_ns.saturating_sub(taken_ns),
+            done_ns,
+        };
+        if let Some(logger) = self.logger.as_mut().filter(|_| measures) {
+            logger.add(completed);
         }
     }
 

@@ -12,6 +12,10 @@ const PAGE_BYTES: usize = 4096;
 impl<B: Backend> Runner<B> {
     /// The next read, write or COMMIT; `None` when it is over or must wait.
     pub(super) fn make_run(&mut self, now_ns: u64, backend: &mut B) -> Option<u32> {
+        if self.job.verify_options.only && self.job.rw.writes() {
+            self.dry_run();
+            return None;
+        }
         if self.is_run_over(now_ns) {
             self.exhausted = true;
             return None;
@@ -21,8 +25,20 @@ impl<B: Backend> Runner<B> {
             self.commit_due = None;
             return Some(slot);
         }
-        let generator = self.generator.as_mut()?;
-        let pick = self.pending.take().unwrap_or_else(|| generator.next_pick());
+        if !self.think.allows(now_ns, self.in_flight, &mut self.pace) {
+            return None;
+        }
+        if self.verify.owes_checks() {
+            return self.make_backlog_check(now_ns, backend);
+        }
+        let Some(pick) = self.pick(now_ns) else {
+            match self.step {
+                Step::Run => self.exhausted = true,
+                // A ramp is as long as it is.
+                _ => self.generator.as_mut()?.restart(),
+            }
+            return None;
+        };
         let slot = self.make_pick(pick, now_ns, backend);
         if slot.is_none() {
             self.pending = Some(pick);
@@ -30,24 +46,41 @@ impl<B: Backend> Runner<B> {
         slot
     }
 
+    /// The next operation of the job, due or not.
+    #[inline]
+    fn pick(&mut self, now_ns: u64) -> Option<Pick> {
+        if let Some(pick) = self.pending.take() {
+            return Some(pick);
+        }
+        let pace = &self.pace;
+        let steer =
+            |direction| if pace.is_on() { pace.steer(direction, now_ns) } else { direction };
+        self.generator.as_mut()?.next_pick(steer)
+    }
+
     fn make_pick(&mut self, pick: Pick, now_ns: u64, backend: &mut B) -> Option<u32> {
-        let space = self.generator.as_ref()?.space(pick.direction);
-        let (len, (file, offset)) = (space.bs(), space.locate(pick.block));
-        if !self.prime(now_ns, backend) {
+        let Pick { direction, file, offset, len } = pick;
+        let due_ns = self.pace.due_ns(direction);
+        if due_ns.is_some_and(|due_ns| due_ns > now_ns) || !self.prime(now_ns, backend) {
             return None;
         }
-        let generation = match (&mut self.written, pick.direction) {
-            (Some(written), Direction::Write) => Some(written.begin(pick.block)?),
-            _ => None,
-        };
-        let work = match pick.direction {
+        let work = match direction {
             Direction::Read => Work::Read,
             Direction::Write => Work::Write,
         };
-        let slot = self.slots.make(work, file, now_ns)?;
-        self.slots.get(slot).block = pick.block;
+        let (unit, generation) = match work {
+            Work::Write => self.begin_verified(file, offset, len)?,
+            _ => (0, None),
+        };
+        let slot = self.slots.make(work, file, due_ns.unwrap_or(now_ns))?;
+        let made = self.slots.get(slot);
+        (made.unit, made.generation) = (unit, generation);
         self.set_range(slot, offset, len);
         self.issued_bytes += u64::from(len);
+        self.issued_bytes_all += u64::from(len);
+        self.issued_ios_all += 1;
+        self.pace.issued(direction, len);
+        self.think.issued();
         if work == Work::Write {
             self.stamp(slot);
             self.seal(slot, Stamp { offset, generation });
@@ -71,9 +104,21 @@ impl<B: Backend> Runner<B> {
         if self.step != Step::Run {
             return false;
         }
-        let pass_bytes = self.generator.as_ref().map_or(0, |g| g.pass_bytes());
-        let bytes_max = self.job.io_size.unwrap_or(pass_bytes);
-        self.is_time_up(now_ns) || (!self.job.time_based && self.issued_bytes >= bytes_max)
+        if self.is_time_up(now_ns)
+            || self
+                .job
+                .number_ios
+                .is_some_and(|most| self.issued_ios_all >= most * u64::from(self.job.loops))
+        {
+            return true;
+        }
+        if self.job.time_based && !self.job.verify.is_on() {
+            return false;
+        }
+        let pass_bytes = self.pass_limit;
+        let all_bytes = self.loop_bytes_all;
+        self.issued_bytes >= pass_bytes
+            || (!self.job.time_based && self.issued_bytes_all >= all_bytes)
     }
 
     pub(super) fn is_time_up(&self, now_ns: u64) -> bool {
@@ -113,7 +158,12 @@ impl<B: Backend> Runner<B> {
         let slot = self.slots.get(slot);
         let len = slot.len;
         if let (Some(buf), true) = (&mut slot.buf, slot.filled < len) {
-            self.data.fill(&mut buf.as_mut()[..len as usize]);
+            let data = &mut buf.as_mut()[..len as usize];
+            match &self.job.buffer_pattern {
+                _ if self.job.zero_buffers => data.fill(0),
+                Some(pattern) => pattern.fill(data, slot.offset),
+                None => self.data.fill(data),
+            }
             slot.filled = len;
         }
     }
@@ -122,6 +172,9 @@ impl<B: Backend> Runner<B> {
     pub(super) fn stamp(&mut self, index: u32) {
         self.fill(index);
         self.writes_made += 1;
+        if self.job.zero_buffers || self.job.buffer_pattern.is_some() {
+            return;
+        }
         let slot = self.slots.get(index);
         let Some(buf) = &mut slot.buf else { return };
         let block = &mut buf.as_mut()[..slot.len as usize];
@@ -139,7 +192,7 @@ impl<B: Backend> Runner<B> {
         let slot = self.slots.get(index);
         if let Some(buf) = &mut slot.buf {
             let block = &mut buf.as_mut()[..slot.len as usize];
-            self.verifier.seal(block, stamp);
+            self.verify.verifier.seal(block, stamp);
         }
     }
 
@@ -162,7 +215,10 @@ impl<B: Backend> Runner<B> {
         self.starved_since_ns = None;
         self.in_flight += 1;
         self.submitted_in_turn += 1;
-        let first = self.slots.get(index).taken_ns.replace(now_ns);
+        // What has a time at which it was due is late from then on.
+        let slot = self.slots.get(index);
+        let taken_ns = if self.pace.is_on() { slot.made_ns } else { now_ns };
+        let first = slot.taken_ns.replace(taken_ns);
         if let Some(earlier) = first {
             // The rest of a short answer: the operation began when its first part did.
             self.slots.get(index).taken_ns = Some(earlier);

@@ -1,11 +1,11 @@
 //! Before the run: open, ask for space, lay out.
 
+use super::log::Logger;
 use super::slots::Work;
 use super::{EINVAL, ENOSPC, Limits, Runner};
 use crate::backend::Backend;
-use crate::generate::{Generator, Region};
-use crate::job::Verify;
-use crate::verify::WrittenMap;
+use crate::generate::Generator;
+use crate::job;
 
 /// Layout writes in flight.
 pub(super) const LAYOUT_DEPTH: u32 = 16;
@@ -31,49 +31,31 @@ impl<B: Backend> Runner<B> {
 
     /// A file that is to be written, or laid out, is made when it is absent.
     pub(super) fn creates_files(&self) -> bool {
-        self.job.rw.writes() || (self.job.size.is_some() && self.job.verify == Verify::None)
+        let sized = self.job.size.is_some() || self.job.filesize.is_some();
+        self.job.rw.writes() || (sized && self.job.verify == job::Verify::None)
     }
 
     /// Every file is open: where to work, and what is missing.
     pub(super) fn plan(&mut self) {
-        let mut regions = Vec::with_capacity(self.files.len());
-        for index in 0..self.files.len() {
-            match self.region(index) {
-                Ok(region) => regions.push(region),
-                Err(message) => return self.fail(EINVAL, message),
-            }
+        if let Err(message) = self.try_plan() {
+            self.fail(EINVAL, message);
         }
-        for (file, region) in self.files.iter().zip(&regions) {
-            let end = region.offset + region.len;
-            self.missing_bytes += end.saturating_sub(file.size_bytes);
-        }
-        let generator = Generator::new(&self.job, &regions, self.seed);
-        if self.verifier.is_on() && self.job.rw.writes() {
-            let blocks = generator.space(crate::generate::Direction::Write).blocks();
-            self.written = Some(WrittenMap::new(blocks));
-        }
-        self.generator = Some(generator);
     }
 
-    fn region(&self, index: usize) -> Result<Region, String> {
-        let file = &self.files[index];
-        let (offset, path, has) = (self.job.offset, &file.path, file.size_bytes);
-        let Some(len) = self.job.file_bytes() else {
-            let len = has.saturating_sub(offset);
-            return match len >= u64::from(self.job.bs[0]) {
-                true => Ok(Region { offset, len }),
-                false => Err(format!(
-                    "'{path}' has {has} bytes, less than a block after offset={offset}; give size= to have it laid out"
-                )),
-            };
-        };
-        if !self.job.rw.writes() && self.verifier.is_on() && has < offset + len {
-            return Err(format!(
-                "'{path}' has {has} bytes and the job verifies {}; write it first, with the same verify=",
-                offset + len
-            ));
+    fn try_plan(&mut self) -> Result<(), String> {
+        let regions = self.regions()?;
+        for (file, region) in self.files.iter_mut().zip(&regions) {
+            file.end = region.offset + region.len;
+            self.missing_bytes += file.end.saturating_sub(file.size_bytes);
         }
-        Ok(Region { offset, len })
+        let reach = u64::from(self.job.block_bytes_max());
+        self.verify.plan(&self.job, regions.iter().map(|region| region.len + reach))?;
+        self.generator = Some(Generator::new(&self.job, regions, self.thread)?);
+        self.set_limits();
+        let expected = (!self.job.time_based)
+            .then(|| self.loop_bytes_all / u64::from(self.job.block_bytes_min()));
+        self.logger = Logger::new(&self.job, self.thread, expected.map(|ios| 2 * ios + 64));
+        Ok(())
     }
 
     pub(super) fn make_space(&mut self, now_ns: u64) -> Option<u32> {
@@ -93,14 +75,13 @@ impl<B: Backend> Runner<B> {
 
     /// The next chunk of the first file that is too short.
     pub(super) fn make_layout(&mut self, now_ns: u64, backend: &mut B) -> Option<u32> {
-        let end = self.job.offset + self.job.file_bytes().unwrap_or(0);
-        let short = |file: &super::JobFile<B::File>| file.size_bytes < end;
+        let short = |file: &super::JobFile<B::File>| file.size_bytes < file.end;
         let Some(index) = self.files[self.cursor as usize..].iter().position(short) else {
             self.exhausted = true;
             return None;
         };
         self.cursor += index as u64;
-        let offset = self.files[self.cursor as usize].size_bytes;
+        let super::JobFile { size_bytes: offset, end, .. } = self.files[self.cursor as usize];
         let len = (end - offset).min(self.layout_chunk.into()) as u32;
         if !self.prime(now_ns, backend) {
             // The pool may have only smaller buffers than a mount's payload.

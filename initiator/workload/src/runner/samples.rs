@@ -2,7 +2,7 @@
 
 use super::{Runner, Step};
 use crate::backend::Backend;
-use crate::stats::{JobResult, SAMPLE_NS};
+use crate::stats::JobResult;
 
 /// Where the current sample began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,7 +16,7 @@ impl<B: Backend> Runner<B> {
     /// Once a turn: closes the sample when it is long enough.
     pub(super) fn sample(&mut self, now_ns: u64) {
         let elapsed = now_ns.saturating_sub(self.sampler.start_ns);
-        if elapsed < SAMPLE_NS || !self.measures() {
+        if elapsed < self.job.sample_ns || !self.measures() {
             return;
         }
         for direction in 0..2 {
@@ -53,17 +53,39 @@ impl<B: Backend> Runner<B> {
 
     /// The ramp is over: what was counted is forgotten, what is in flight counts.
     pub(super) fn end_ramp(&mut self, now_ns: u64) {
-        let failure = self.result.failure.take();
-        self.result = JobResult::new(self.job.clone(), self.result.index);
-        self.result.failure = failure;
+        self.measure_afresh(now_ns);
         self.step = Step::Run;
+        self.run_started_ns = now_ns;
+        (self.issued_bytes, self.issued_bytes_all, self.issued_ios_all) = (0, 0, 0);
+    }
+
+    /// What was counted is forgotten.
+    pub(super) fn measure_afresh(&mut self, now_ns: u64) {
+        let failure = self.result.failure.take();
+        let depth = self.result.latency_depth;
+        self.result = JobResult::new(self.job.clone(), self.result.index);
+        (self.result.failure, self.result.latency_depth) = (failure, depth);
         self.step_started_ns = now_ns;
-        self.start_run(now_ns);
+        self.restart_samples(now_ns);
+        self.start_records(now_ns);
+    }
+
+    /// What is kept of the run over time begins now.
+    pub(super) fn start_records(&mut self, now_ns: u64) {
+        if let Some(logger) = &mut self.logger {
+            logger.start(self.started_ns.unwrap_or(now_ns), now_ns);
+        }
+        if let Some(steady) = &mut self.steady {
+            steady.start(now_ns);
+        }
     }
 
     pub(super) fn start_run(&mut self, now_ns: u64) {
-        if self.loops_done == 0 {
+        if self.passes_done == 0 {
             self.run_started_ns = now_ns;
+            self.start_records(now_ns);
+        } else if let Some(generator) = &mut self.generator {
+            generator.restart();
         }
         self.issued_bytes = 0;
         self.writes_since_commit = 0;

@@ -40,7 +40,9 @@ pub(super) struct Slot<Buf> {
     pub(super) offset: u64,
     pub(super) len: u32,
     pub(super) whole_len: u32,
-    pub(super) block: u64,
+    /// The first unit of what is verified, and the write that it must come from.
+    pub(super) unit: u64,
+    pub(super) generation: Option<u32>,
     pub(super) made_ns: u64,
     pub(super) taken_ns: Option<u64>,
     pub(super) was_short: bool,
@@ -70,7 +72,8 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
             offset: 0,
             len: 0,
             whole_len: 0,
-            block: 0,
+            unit: 0,
+            generation: None,
             made_ns: 0,
             taken_ns: None,
             was_short: false,
@@ -110,6 +113,7 @@ impl<Buf: AsRef<[u8]>> Slots<Buf> {
         slot.taken_ns = None;
         slot.was_short = false;
         slot.partial.clear();
+        slot.generation = None;
         Some(index)
     }
 

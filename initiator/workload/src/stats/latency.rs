@@ -1,6 +1,6 @@
 //! Latencies: a histogram and exact moments.
 
-use super::Running;
+use super::{Running, class_ns, class_of};
 use hdrhistogram::Histogram;
 
 /// Latencies are told apart up to here, an hour; longer ones count as this.
@@ -39,6 +39,20 @@ impl Latencies {
     /// The latency that `percent` of the operations did not exceed.
     pub fn percentile(&self, percent: f64) -> u64 {
         self.histogram.value_at_percentile(percent).min(self.moments.max())
+    }
+
+    /// Counts by the classes of fio's histograms, named by the latency in their middle.
+    pub fn bins(&self) -> Vec<(u64, u64)> {
+        let mut bins: Vec<(usize, u64)> = Vec::new();
+        for step in self.histogram.iter_recorded() {
+            let ns = self.histogram.lowest_equivalent(step.value_iterated_to());
+            let (class, count) = (class_of(ns), step.count_at_value());
+            match bins.last_mut().filter(|(last, _)| *last == class) {
+                Some((_, sum)) => *sum += count,
+                None => bins.push((class, count)),
+            }
+        }
+        bins.into_iter().map(|(class, count)| (class_ns(class), count)).collect()
     }
 
     /// How many took at most each of `bounds_ns` (ascending) and more than the bound before; the

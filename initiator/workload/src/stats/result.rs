@@ -1,6 +1,6 @@
 //! What came of an instance, or of several merged.
 
-use super::{DirectionStats, Latencies};
+use super::{DirectionStats, Latencies, Logged};
 use crate::generate::Direction;
 use crate::job::Job;
 use std::sync::Arc;
@@ -67,6 +67,19 @@ impl DepthCounts {
     }
 }
 
+/// What `steadystate` found when the job ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Steady {
+    /// The rate was steady.
+    pub attained: bool,
+    /// Deviation or slope, in percent of the mean if the limit is.
+    pub criterion: f64,
+    /// Operations a second.
+    pub iops_mean: f64,
+    /// Bytes a second.
+    pub bytes_mean: f64,
+}
+
 /// What came of an instance, or of several.
 #[derive(Clone, Debug)]
 pub struct JobResult {
@@ -90,17 +103,24 @@ pub struct JobResult {
     pub completed: DepthCounts,
     /// Thread time measured, all instances together (fio's job_runtime).
     pub runtime_ns: u64,
+    /// The depth that `latency_target` settled on; else `iodepth`.
+    pub latency_depth: u32,
     /// From the first turn to the last.
     pub elapsed_ns: u64,
     /// The thread's CPU use; zero until the owner of the thread fills it in.
     pub cpu: CpuUse,
     /// The first thing that went wrong.
     pub failure: Option<JobFailure>,
+    /// What `steadystate` found, of the first instance in here.
+    pub steady: Option<Steady>,
+    /// Logs, of the first instance in here.
+    pub logged: Option<Arc<Logged>>,
 }
 
 impl JobResult {
     pub(crate) fn new(job: Arc<Job>, index: u32) -> Self {
         JobResult {
+            latency_depth: job.iodepth,
             job,
             index,
             instances: 1,
@@ -114,6 +134,8 @@ impl JobResult {
             elapsed_ns: 0,
             cpu: CpuUse::default(),
             failure: None,
+            steady: None,
+            logged: None,
         }
     }
 

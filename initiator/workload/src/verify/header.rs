@@ -1,95 +1,93 @@
-//! The header of `verify=crc32c`.
+//! The header in front of what is checked: fio's, so that fio checks what we wrote and we what fio
+//! wrote.
 //!
 //! ```text
-//!  0  magic          4  block length     8  offset in the file
-//! 16  generation    20  writer          24  CRC-32C of the data
-//! 28  CRC-32C of the 28 bytes before
+//!  0  magic           2  kind of sum      4  length of block and header
+//!  8  seed           16  offset in the file
+//! 24  seconds        28  nanoseconds     32  thread     34  number of the write
+//! 36  CRC-32C of the 36 bytes before
+//! 40  the sum of what follows
 //! ```
-//! Little-endian throughout.
+//! Little-endian throughout. fio keeps the seed of the block's random data in the seed; here it is
+//! who wrote the block and with which write.
 
 use super::Stamp;
+use super::sum::{Sum, crc32c_of};
 
-/// Bytes of the header.
-pub const HEADER_BYTES: usize = 32;
-const MAGIC: u32 = 0x1057_b10c;
+/// Bytes of the header, without the sum.
+const HEADER_BYTES: usize = 40;
+const MAGIC: u16 = 0xacca;
+const CRC_AT: usize = 36;
 
-struct Header {
-    len: u32,
-    offset: u64,
-    generation: u32,
-    writer: u32,
-    data_crc: u32,
+/// Bytes that a header and its sum take.
+pub(crate) fn header_bytes(sum: Sum) -> usize {
+    HEADER_BYTES + sum.field_bytes()
 }
 
-impl Header {
-    fn encode(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
-        bytes[4..8].copy_from_slice(&self.len.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.offset.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.generation.to_le_bytes());
-        bytes[20..24].copy_from_slice(&self.writer.to_le_bytes());
-        bytes[24..28].copy_from_slice(&self.data_crc.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..28]);
-        bytes[28..].copy_from_slice(&crc.to_le_bytes());
-        bytes
-    }
-
-    fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Header, String> {
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
-        let magic = word(0);
-        if magic != MAGIC {
-            return Err(format!(
-                "bad magic: expected {MAGIC:#010x}, found {magic:#010x}; this block was not written with verify=crc32c"
-            ));
-        }
-        let (expected, found) = (crc32c::crc32c(&bytes[..28]), word(28));
-        if expected != found {
-            return Err(format!(
-                "bad header checksum: expected {expected:#010x}, found {found:#010x}"
-            ));
-        }
-        Ok(Header {
-            len: word(4),
-            offset: u64::from(word(8)) | u64::from(word(12)) << 32,
-            generation: word(16),
-            writer: word(20),
-            data_crc: word(24),
-        })
-    }
+fn seed(stamp: Stamp, writer: u32) -> u64 {
+    u64::from(writer) << 32 | u64::from(stamp.generation.unwrap_or(0))
 }
 
-pub(super) fn seal(block: &mut [u8], stamp: Stamp, writer: u32) {
-    let header = Header {
-        len: block.len() as u32,
-        offset: stamp.offset,
-        generation: stamp.generation.unwrap_or(0),
-        writer,
-        data_crc: crc32c::crc32c(&block[HEADER_BYTES..]),
-    };
-    block[..HEADER_BYTES].copy_from_slice(&header.encode());
+/// Puts a header in front of `block`, which holds data.
+pub(super) fn seal(block: &mut [u8], sum: Sum, stamp: Stamp, writer: u32, thread: u16) {
+    let (digest, digest_len) = sum.digest(&block[header_bytes(sum)..]);
+    let len = block.len() as u32;
+    let header = &mut block[..HEADER_BYTES];
+    header[0..2].copy_from_slice(&MAGIC.to_le_bytes());
+    header[2..4].copy_from_slice(&sum.code().to_le_bytes());
+    header[4..8].copy_from_slice(&len.to_le_bytes());
+    header[8..16].copy_from_slice(&seed(stamp, writer).to_le_bytes());
+    header[16..24].copy_from_slice(&stamp.offset.to_le_bytes());
+    header[24..32].fill(0);
+    header[32..34].copy_from_slice(&thread.to_le_bytes());
+    let write = stamp.generation.unwrap_or(1).wrapping_sub(1) as u16;
+    header[34..36].copy_from_slice(&write.to_le_bytes());
+    let crc = crc32c_of(&header[..CRC_AT]);
+    header[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+    block[HEADER_BYTES..HEADER_BYTES + digest_len].copy_from_slice(&digest[..digest_len]);
 }
 
-pub(super) fn check(block: &[u8], stamp: Stamp, writer: u32) -> Result<(), String> {
-    let Some((front, data)) = block.split_first_chunk::<HEADER_BYTES>() else {
+/// Checks a block and its header.
+pub(super) fn check(block: &[u8], sum: Sum, stamp: Stamp, writer: u32) -> Result<(), String> {
+    if block.len() <= header_bytes(sum) {
         return Err(format!("a block of {} bytes holds no header", block.len()));
-    };
-    let header = Header::decode(front)?;
-    expect("length", block.len() as u64, header.len.into())?;
-    expect("offset", stamp.offset, header.offset)?;
-    // Only who wrote the block knows who did and when.
-    if let Some(generation) = stamp.generation {
-        expect("writer", writer.into(), header.writer.into())?;
-        expect("write number", generation.into(), header.generation.into())?;
     }
-    let found = crc32c::crc32c(data);
-    if found != header.data_crc {
+    let word = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().unwrap_or_default());
+    let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+    let magic = word(0) as u16;
+    if magic != MAGIC {
         return Err(format!(
-            "bad data checksum: expected {:#010x}, found {found:#010x}",
-            header.data_crc
+            "bad magic: expected {MAGIC:#06x}, found {magic:#06x}; this block was not written with verify={}",
+            sum.name()
+        ));
+    }
+    let (expected, found) = (crc32c_of(&block[..CRC_AT]), word(CRC_AT));
+    if expected != found {
+        return Err(format!("bad header checksum: expected {expected:#010x}, found {found:#010x}"));
+    }
+    expect("kind of checksum", sum.code().into(), (word(0) >> 16).into())?;
+    expect("length", block.len() as u64, word(4).into())?;
+    expect("offset", stamp.offset, long(16))?;
+    // Only who wrote the block knows who did and when.
+    if stamp.generation.is_some() {
+        expect("writer", writer.into(), long(8) >> 32)?;
+        expect("write number", u64::from(stamp.generation.unwrap_or(0)), long(8) & 0xffff_ffff)?;
+    }
+    let (digest, len) = sum.digest(&block[header_bytes(sum)..]);
+    let stored = &block[HEADER_BYTES..HEADER_BYTES + len];
+    if stored != &digest[..len] {
+        return Err(format!(
+            "bad data checksum ({}): expected {}, found {}",
+            sum.name(),
+            hex(stored),
+            hex(&digest[..len])
         ));
     }
     Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn expect(what: &str, expected: u64, found: u64) -> Result<(), String> {

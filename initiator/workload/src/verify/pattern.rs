@@ -81,7 +81,7 @@ impl Pattern {
     }
 
     /// Fills a block that will be at `offset`.
-    pub(super) fn fill(&self, block: &mut [u8], offset: u64) {
+    pub(crate) fn fill(&self, block: &mut [u8], offset: u64) {
         let period = self.bytes.len();
         let mut done = period.min(block.len());
         block[..done].copy_from_slice(&self.bytes[..done]);
@@ -102,23 +102,22 @@ impl Pattern {
         }
     }
 
-    pub(super) fn check(&self, block: &[u8], offset: u64) -> Result<(), String> {
+    /// Checks `data`, which begins `skipped` bytes into a block that is at `offset`.
+    pub(super) fn check(&self, data: &[u8], offset: u64, skipped: usize) -> Result<(), String> {
         let mut period = [0; PATTERN_BYTES_MAX + 8];
         let period = &mut period[..self.bytes.len()];
         period.copy_from_slice(&self.bytes);
         self.put_offsets(period, offset);
-        for (index, chunk) in block.chunks(period.len()).enumerate() {
-            let Some(at) = chunk.iter().zip(&*period).position(|(a, b)| a != b) else {
-                continue;
-            };
-            return Err(format!(
-                "pattern differs at byte {} of the block: expected {:#04x}, found {:#04x}",
-                index * period.len() + at,
-                period[at],
-                chunk[at]
-            ));
-        }
-        Ok(())
+        let expected = period.iter().cycle().skip(skipped % period.len());
+        let Some((at, (found, wanted))) =
+            data.iter().zip(expected).enumerate().find(|(_, (found, wanted))| found != wanted)
+        else {
+            return Ok(());
+        };
+        Err(format!(
+            "pattern differs at byte {} of the block: expected {wanted:#04x}, found {found:#04x}",
+            skipped + at
+        ))
     }
 }
 

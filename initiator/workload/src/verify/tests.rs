@@ -1,11 +1,11 @@
-use super::{HEADER_BYTES, Pattern, Stamp, Verifier, WrittenMap};
+use super::{Mismatch, Pattern, Stamp, Sum, Verifier, WrittenMap, header_bytes};
 use crate::job::Job;
 use proptest::prelude::*;
 
 fn verifier(options: &str) -> Verifier {
     let text = format!("[j]\nsize=1m\n{options}\n");
     let job: &Job = &crate::JobFile::parse(text.as_bytes(), "t").expect("right").jobs[0];
-    Verifier::new(job, 42)
+    Verifier::new(job, 42, 1)
 }
 
 fn stamp(offset: u64, generation: Option<u32>) -> Stamp {
@@ -30,7 +30,7 @@ fn patterns_are_fios_byte_for_byte() {
         pattern.fill(&mut block, 512);
         let hex: String = block.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, bytes, "{text}");
-        assert_eq!(pattern.check(&block, 512), Ok(()));
+        assert_eq!(pattern.check(&block, 512, 0), Ok(()));
     }
     for text in ["", "0x", "\"", "\"\"", "abc", "99999999999", "%x", "-"] {
         assert!(Pattern::parse(text).is_err(), "{text}");
@@ -45,7 +45,7 @@ fn what_differs_is_said() {
     pattern.fill(&mut block, 0);
     block[7] = 9;
     assert_eq!(
-        pattern.check(&block, 0),
+        pattern.check(&block, 0, 0),
         Err("pattern differs at byte 7 of the block: expected 0x02, found 0x09".into())
     );
 }
@@ -55,13 +55,13 @@ fn a_header_tells_apart_everything_that_can_be_wrong() {
     let verifier = verifier("verify=crc32c");
     let mut block = vec![7; 512];
     verifier.seal(&mut block, stamp(4096, Some(3)));
-    assert_eq!(verifier.check(&block, stamp(4096, Some(3))), Ok(()));
-    assert_eq!(
-        verifier.check(&block, stamp(4096, None)),
-        Ok(()),
-        "a reader does not know the write"
-    );
-    let wrong = |block: &[u8], stamp| verifier.check(block, stamp).unwrap_err();
+    assert_eq!(verifier.check(&mut block, stamp(4096, Some(3))), Ok(()));
+    let anybody = verifier.check(&mut block, stamp(4096, None));
+    assert_eq!(anybody, Ok(()), "a reader does not know the write");
+    let wrong = |block: &[u8], stamp| match verifier.check(&mut block.to_vec(), stamp) {
+        Err(Mismatch { found, .. }) => found,
+        Ok(()) => String::new(),
+    };
     assert_eq!(wrong(&block, stamp(8192, Some(3))), "wrong offset: expected 8192, found 4096");
     assert_eq!(wrong(&block, stamp(4096, Some(4))), "wrong write number: expected 4, found 3");
     assert_eq!(wrong(&block[..256], stamp(4096, None)), "wrong length: expected 256, found 512");
@@ -70,28 +70,63 @@ fn a_header_tells_apart_everything_that_can_be_wrong() {
 }
 
 #[test]
+fn every_sum_finds_a_changed_byte_wherever_its_header_is() {
+    for sum in Sum::names().filter(|name| *name != "meta") {
+        for more in ["", "verify_interval=1k", "verify_offset=200", "verify_pattern=0x0102%o"] {
+            let more = if sum == "pattern_hdr" {
+                format!("{more}\nverify_pattern=0x55")
+            } else {
+                more.into()
+            };
+            let verifier = verifier(&format!("verify={sum}\n{more}"));
+            let mut block = vec![7; 4096];
+            verifier.seal(&mut block, stamp(8192, Some(3)));
+            let before = block.clone();
+            assert_eq!(verifier.check(&mut block, stamp(8192, Some(3))), Ok(()), "{sum} {more}");
+            assert_eq!(block, before, "a look changes nothing");
+            block[4000] ^= 1;
+            assert!(verifier.check(&mut block, stamp(8192, Some(3))).is_err(), "{sum} {more}");
+        }
+    }
+}
+
+#[test]
+fn names_and_numbers_of_sums_are_one_to_one() {
+    let mut codes: Vec<u16> = Sum::names().filter_map(Sum::of).map(Sum::code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), Sum::names().count());
+    assert_eq!(Sum::of("crc32c-intel"), Some(Sum::Crc32c));
+    assert_eq!(Sum::of("crc31"), None);
+}
+
+#[test]
 fn a_pattern_under_a_header_is_kept() {
     let verifier = verifier("verify=crc32c\nverify_pattern=0xab");
     let mut block = vec![0; 512];
     verifier.seal(&mut block, stamp(0, Some(1)));
-    assert!(block[HEADER_BYTES..].iter().all(|&b| b == 0xab));
+    assert!(block[header_bytes(Sum::Crc32c)..].iter().all(|&b| b == 0xab));
 }
 
 #[test]
 fn a_written_map_knows_the_last_write_and_holds_back_the_next() {
     let mut map = WrittenMap::new(8);
-    assert_eq!(map.next_written(0), None);
-    assert_eq!(map.begin(5), Some(1));
-    assert_eq!(map.begin(5), None, "one write at a time");
-    assert_eq!(map.begin(2), Some(2));
-    map.finish(5);
-    assert_eq!(map.begin(5), Some(3));
+    assert_eq!(map.next_written(0, 9), None);
+    assert_eq!(map.begin(4, 2), Some(1));
+    assert_eq!(map.begin(5, 1), None, "one write at a time");
+    assert_eq!(map.begin(2, 1), Some(2));
+    map.finish(4, 2);
+    assert!(map.is_in_flight(2) && !map.is_in_flight(4));
+    assert_eq!(map.next_written(3, 9), Some((4, 2)), "both of one write");
+    assert_eq!(map.next_written(3, 1), Some((4, 1)));
+    assert_eq!(map.begin(5, 1), Some(3));
     assert_eq!((map.generation(5), map.generation(2), map.generation(0)), (Some(3), Some(2), None));
-    assert_eq!(
-        (map.next_written(0), map.next_written(3), map.next_written(6)),
-        (Some(2), Some(5), None)
-    );
-    assert_eq!(map.next_written(8), None);
+    assert_eq!(map.next_written(0, 9), Some((2, 1)));
+    assert_eq!(map.next_written(4, 9), Some((4, 1)), "the other was written again");
+    assert_eq!(map.next_written(6, 9), None);
+    assert_eq!(map.next_written(8, 9), None);
+    map.forget(4, 2);
+    assert_eq!(map.next_written(3, 9), None);
 }
 
 proptest! {
@@ -102,11 +137,11 @@ proptest! {
         crate::random::DataPool::new(seed).fill(&mut block);
         verifier.seal(&mut block, stamp(seed, Some(9)));
         block[at] ^= 1 << bit;
-        prop_assert!(verifier.check(&block, stamp(seed, Some(9))).is_err());
+        prop_assert!(verifier.check(&mut block, stamp(seed, Some(9))).is_err());
     }
 
     #[test]
-    fn any_block_is_checked_without_panic(block in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = verifier("verify=crc32c").check(&block, stamp(0, Some(1)));
+    fn any_block_is_checked_without_panic(mut block in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = verifier("verify=crc32c").check(&mut block, stamp(0, Some(1)));
     }
 }

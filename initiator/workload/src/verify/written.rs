@@ -7,8 +7,9 @@ pub const VERIFY_BLOCKS_MAX: u64 = 1 << 26;
 const IN_FLIGHT: u32 = 1 << 31;
 const NEVER: u32 = 0;
 
-/// For each block the number of the last write to it. Two writes to one block are never in flight
-/// together: nobody could say which of them the block would hold (fio's serialize_overlap).
+/// For each block (a unit that is checked by itself) the number of the last write to it. Two writes
+/// to one block are never in flight together: nobody could say which of them the block would hold
+/// (fio's serialize_overlap).
 #[derive(Debug)]
 pub struct WrittenMap {
     blocks: Box<[u32]>,
@@ -21,37 +22,58 @@ impl WrittenMap {
         WrittenMap { blocks: vec![NEVER; blocks as usize].into(), last: 0 }
     }
 
-    /// Numbers a write of `block`; `None` while another is in flight there.
-    pub fn begin(&mut self, block: u64) -> Option<u32> {
-        let entry = &mut self.blocks[block as usize];
-        if *entry & IN_FLIGHT != 0 {
-            return None;
-        }
+    fn range(&mut self, block: u64, count: u64) -> &mut [u32] {
+        let end = self.blocks.len().min((block + count) as usize);
+        &mut self.blocks[end.min(block as usize)..end]
+    }
+
+    /// Numbers a write of `count` blocks from `block` on; `None` while another is in flight there.
+    pub fn begin(&mut self, block: u64, count: u64) -> Option<u32> {
         // 31 bits, never 0: after two thousand million writes the numbers start again.
-        self.last = match self.last + 1 {
+        let number = match self.last + 1 {
             IN_FLIGHT => 1,
             next => next,
         };
-        *entry = self.last | IN_FLIGHT;
-        Some(self.last)
+        let range = self.range(block, count);
+        if range.iter().any(|entry| entry & IN_FLIGHT != 0) {
+            return None;
+        }
+        range.fill(number | IN_FLIGHT);
+        self.last = number;
+        Some(number)
     }
 
-    /// The write of `block` has succeeded.
-    pub fn finish(&mut self, block: u64) {
-        self.blocks[block as usize] &= !IN_FLIGHT;
+    /// The write of these blocks has succeeded.
+    pub fn finish(&mut self, block: u64, count: u64) {
+        for entry in self.range(block, count) {
+            *entry &= !IN_FLIGHT;
+        }
+    }
+
+    /// These blocks need not be looked at again.
+    pub fn forget(&mut self, block: u64, count: u64) {
+        self.range(block, count).fill(NEVER);
     }
 
     /// The number of the last write to `block`.
     pub fn generation(&self, block: u64) -> Option<u32> {
-        match self.blocks[block as usize] & !IN_FLIGHT {
+        match self.blocks.get(block as usize)? & !IN_FLIGHT {
             NEVER => None,
             generation => Some(generation),
         }
     }
 
-    /// The first written block from `block` on.
-    pub fn next_written(&self, block: u64) -> Option<u64> {
+    /// Is a write of it in flight?
+    pub fn is_in_flight(&self, block: u64) -> bool {
+        self.blocks.get(block as usize).is_some_and(|entry| entry & IN_FLIGHT != 0)
+    }
+
+    /// The first written block from `block` on, and how many after it the same write wrote, up to
+    /// `count_max` in all.
+    pub fn next_written(&self, block: u64, count_max: u64) -> Option<(u64, u64)> {
         let rest = self.blocks.get(block as usize..)?;
-        rest.iter().position(|&b| b != NEVER).map(|step| block + step as u64)
+        let step = rest.iter().position(|&b| b != NEVER)?;
+        let alike = rest[step..].iter().take_while(|&&b| b == rest[step]).count();
+        Some((block + step as u64, (alike as u64).min(count_max)))
     }
 }
