@@ -14,9 +14,11 @@ use std::rc::Rc;
 pub(crate) const PAYLOAD_BYTES_MAX: u32 = 1 << 20;
 pub(crate) const TURN_NS: u64 = 1_000;
 
-/// A buffer that counts itself, so that tests see what was not given back.
+/// A buffer that counts itself, so that tests see what was not given back. What a read brings is
+/// beside its memory, as with data that arrives inline: whoever writes to it loses that.
 pub(crate) struct Buf {
     bytes: Vec<u8>,
+    received: Option<Vec<u8>>,
     out: Rc<Cell<usize>>,
 }
 
@@ -28,12 +30,13 @@ impl Drop for Buf {
 
 impl AsRef<[u8]> for Buf {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.received.as_ref().unwrap_or(&self.bytes)
     }
 }
 
 impl AsMut<[u8]> for Buf {
     fn as_mut(&mut self) -> &mut [u8] {
+        self.received = None;
         &mut self.bytes
     }
 }
@@ -144,7 +147,9 @@ impl Memory {
                 let data = &self.files[&self.handles[file as usize]];
                 let from = (offset as usize).min(data.len());
                 let to = (from + part).min(data.len());
-                buf.bytes[..to - from].copy_from_slice(&data[from..to]);
+                let mut received = buf.bytes.clone();
+                received[..to - from].copy_from_slice(&data[from..to]);
+                buf.received = Some(received);
                 (Some(buf), Ok(IoResult::Bytes((to - from) as u32)))
             }
             IoOp::Write { file, offset, len, buf, .. } => {
@@ -184,7 +189,7 @@ impl Backend for Memory {
             return None;
         }
         self.buffers_out.set(self.buffers_out.get() + 1);
-        Some(Buf { bytes: vec![0; len as usize], out: self.buffers_out.clone() })
+        Some(Buf { bytes: vec![0; len as usize], received: None, out: self.buffers_out.clone() })
     }
 
     fn submit(&mut self, io: Io<u32, Buf>) -> Result<(), Io<u32, Buf>> {

@@ -43,6 +43,8 @@ pub struct Verifier {
     header_at: usize,
     writer: u32,
     thread: u16,
+    /// A unit whose header is not in front, with its header in front.
+    turned: Vec<u8>,
 }
 
 /// What was found, and where in the block.
@@ -72,6 +74,10 @@ impl Verifier {
             header_at: job.verify_options.offset as usize,
             writer: writer as u32,
             thread: thread as u16,
+            turned: match job.verify_options.offset {
+                0 => Vec::new(),
+                _ => Vec::with_capacity(job.verify_unit() as usize),
+            },
         }
     }
 
@@ -98,30 +104,37 @@ impl Verifier {
     /// Looks at a block that was read.
     ///
     /// # Errors
-    /// The first unit that is not as it should be. The block may then be left with its headers in
-    /// front of their units.
-    pub fn check(&self, block: &mut [u8], stamp: Stamp) -> Result<(), Mismatch> {
+    /// The first unit that is not as it should be.
+    pub fn check(&mut self, block: &[u8], stamp: Stamp) -> Result<(), Mismatch> {
         let Verify::Sum(sum) = self.kind else {
             return self.check_pattern(block, stamp);
         };
-        for (index, unit) in block.chunks_mut(self.unit).enumerate() {
+        let mut turned = std::mem::take(&mut self.turned);
+        let checked = block.chunks(self.unit).enumerate().try_for_each(|(index, unit)| {
             let at = index * self.unit;
-            let header_bytes = header_bytes(sum);
-            swap(unit, self.header_at, header_bytes);
-            let unit_stamp = Stamp { offset: stamp.offset + at as u64, ..stamp };
-            let mut checked = header::check(unit, sum, unit_stamp, self.writer);
-            if let (Ok(()), Sum::PatternHeader, Some(pattern)) = (&checked, sum, &self.pattern) {
-                let span = at / self.span * self.span;
-                let span_offset = stamp.offset + span as u64;
-                checked =
-                    pattern.check(&unit[header_bytes..], span_offset, at - span + header_bytes);
-            }
-            swap(unit, self.header_at, header_bytes);
-            if let Err(found) = checked {
-                return Err(Mismatch { at, len: unit.len(), found });
-            }
-        }
-        Ok(())
+            let checked = match self.header_at {
+                0 => self.check_unit(unit, at, sum, stamp),
+                header_at => {
+                    turned.clear();
+                    turned.extend_from_slice(unit);
+                    swap(&mut turned, header_at, header_bytes(sum));
+                    self.check_unit(&turned, at, sum, stamp)
+                }
+            };
+            checked.map_err(|found| Mismatch { at, len: unit.len(), found })
+        });
+        self.turned = turned;
+        checked
+    }
+
+    /// Checks a unit with its header in front, `at` bytes into its block.
+    fn check_unit(&self, unit: &[u8], at: usize, sum: Sum, stamp: Stamp) -> Result<(), String> {
+        let unit_stamp = Stamp { offset: stamp.offset + at as u64, ..stamp };
+        header::check(unit, sum, unit_stamp, self.writer)?;
+        let (Sum::PatternHeader, Some(pattern)) = (sum, &self.pattern) else { return Ok(()) };
+        let span = at / self.span * self.span;
+        let skipped = at - span + header_bytes(sum);
+        pattern.check(&unit[header_bytes(sum)..], stamp.offset + span as u64, skipped)
     }
 
     fn check_pattern(&self, block: &[u8], stamp: Stamp) -> Result<(), Mismatch> {

@@ -223,13 +223,13 @@ impl<B: Backend> Runner<B> {
         // Who only reads what was written before knows the writes, but not when they were.
         let generation = expected.filter(|_| !self.job.verify_options.only);
         let slot = self.slots.get(index);
-        let Some(buf) = &mut slot.buf else { return };
-        let last = &mut buf.as_mut()[..slot.len as usize];
+        let Some(buf) = &slot.buf else { return };
+        let last = &buf.as_ref()[..slot.len as usize];
         let block = match slot.partial.is_empty() {
             true => last,
             false => {
                 slot.partial.extend_from_slice(last);
-                &mut slot.partial[..]
+                &slot.partial
             }
         };
         match self.verify.verifier.check(block, Stamp { offset, generation }) {

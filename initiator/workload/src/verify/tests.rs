@@ -52,13 +52,13 @@ fn what_differs_is_said() {
 
 #[test]
 fn a_header_tells_apart_everything_that_can_be_wrong() {
-    let verifier = verifier("verify=crc32c");
+    let mut verifier = verifier("verify=crc32c");
     let mut block = vec![7; 512];
     verifier.seal(&mut block, stamp(4096, Some(3)));
-    assert_eq!(verifier.check(&mut block, stamp(4096, Some(3))), Ok(()));
-    let anybody = verifier.check(&mut block, stamp(4096, None));
+    assert_eq!(verifier.check(&block, stamp(4096, Some(3))), Ok(()));
+    let anybody = verifier.check(&block, stamp(4096, None));
     assert_eq!(anybody, Ok(()), "a reader does not know the write");
-    let wrong = |block: &[u8], stamp| match verifier.check(&mut block.to_vec(), stamp) {
+    let mut wrong = |block: &[u8], stamp| match verifier.check(block, stamp) {
         Err(Mismatch { found, .. }) => found,
         Ok(()) => String::new(),
     };
@@ -78,14 +78,12 @@ fn every_sum_finds_a_changed_byte_wherever_its_header_is() {
             } else {
                 more.into()
             };
-            let verifier = verifier(&format!("verify={sum}\n{more}"));
+            let mut verifier = verifier(&format!("verify={sum}\n{more}"));
             let mut block = vec![7; 4096];
             verifier.seal(&mut block, stamp(8192, Some(3)));
-            let before = block.clone();
-            assert_eq!(verifier.check(&mut block, stamp(8192, Some(3))), Ok(()), "{sum} {more}");
-            assert_eq!(block, before, "a look changes nothing");
+            assert_eq!(verifier.check(&block, stamp(8192, Some(3))), Ok(()), "{sum} {more}");
             block[4000] ^= 1;
-            assert!(verifier.check(&mut block, stamp(8192, Some(3))).is_err(), "{sum} {more}");
+            assert!(verifier.check(&block, stamp(8192, Some(3))).is_err(), "{sum} {more}");
         }
     }
 }
@@ -132,16 +130,16 @@ fn a_written_map_knows_the_last_write_and_holds_back_the_next() {
 proptest! {
     #[test]
     fn any_flipped_bit_is_found(at in 0usize..1024, bit in 0u8..8, seed: u64) {
-        let verifier = verifier("verify=crc32c");
+        let mut verifier = verifier("verify=crc32c");
         let mut block = vec![0; 1024];
         crate::random::DataPool::new(seed).fill(&mut block);
         verifier.seal(&mut block, stamp(seed, Some(9)));
         block[at] ^= 1 << bit;
-        prop_assert!(verifier.check(&mut block, stamp(seed, Some(9))).is_err());
+        prop_assert!(verifier.check(&block, stamp(seed, Some(9))).is_err());
     }
 
     #[test]
-    fn any_block_is_checked_without_panic(mut block in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = verifier("verify=crc32c").check(&mut block, stamp(0, Some(1)));
+    fn any_block_is_checked_without_panic(block in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = verifier("verify=crc32c").check(&block, stamp(0, Some(1)));
     }
 }

@@ -7,7 +7,7 @@ use crate::cases::{Alike, CASES};
 use workload::{Effect, OptionDoc, options};
 
 /// Set to write the document instead of comparing it.
-const WRITE: &str = "FIO_COMPAT_WRITE";
+pub(crate) const WRITE: &str = "FIO_COMPAT_WRITE";
 
 /// Options that work, are not compared with fio, and by what they are shown to work instead.
 #[rustfmt::skip]

@@ -8,6 +8,7 @@
 
 mod cases;
 mod document;
+mod examples;
 
 mod fio;
 mod local;
