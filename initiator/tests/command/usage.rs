@@ -62,7 +62,7 @@ fn a_value_that_makes_no_sense_names_its_flag() {
         ("perf -b 99999999999t", "-b: bs: "),
         ("perf -t soon", "-t: runtime: "),
         ("perf -j 0", "-j: numjobs: "),
-        ("perf --verify md5 -w write", "--verify: "),
+        ("perf --verify md4 -w write", "--verify: "),
         ("perf server:/export", "does not begin with nfs://"),
         ("perf nfs:///export", "the host is missing"),
         ("perf nfs://host:0/export", "the port"),
