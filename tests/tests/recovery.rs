@@ -297,3 +297,17 @@ fn completions_of_a_queue_pair_destroyed_without_a_drain_are_not_for_the_next_on
     assert_eq!((counters.stale_completions, house.fabric.violation_count()), (0, 0));
     assert_eq!(house.buffers_home(), 64, "every buffer is home");
 }
+
+/// Whoever called while an idle connection was being drained waited for ever: the connection went
+/// to sleep behind it.
+#[test]
+fn a_call_made_while_an_idle_connection_is_drained_is_not_forgotten() {
+    let mut plan = plan();
+    plan.transport.idle_timeout_ns = MS;
+    let (mut house, file) = house(plan);
+    for delay_us in 0..1_100 {
+        house.run_for(Duration::from_micros(1_000 + delay_us));
+        house.op(Op::Getattr { file }, None).result.unwrap();
+    }
+    assert!(house.counters().connect_count > 100);
+}

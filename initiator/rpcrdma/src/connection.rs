@@ -464,7 +464,8 @@ impl<P: Provider> Connection<P> {
     /// without a connection on it nobody is told: nothing is held over a pause.
     fn wait(&mut self, cause: &Error, now: Timestamp) {
         let remote = self.config.remote;
-        let idle = matches!(cause, Error::Lost { why: Loss::Idle, .. });
+        // A call that came while the idle connection was drained waits for the next one.
+        let idle = matches!(cause, Error::Lost { why: Loss::Idle, .. }) && !self.parked;
         let pause_ns = if idle { 0 } else { self.backoff.pause_ns() };
         if idle || pause_ns > 0 || self.device_lost {
             self.release_device();
