@@ -480,9 +480,9 @@ impl Actor {
         {
             return Err(wrong("it may not fail".into()));
         }
-        let Done { result, mut buffer, .. } = done;
-        let verdict = self.judge(tag, &pending, &result, buffer.as_deref()).map_err(&wrong);
+        let verdict = self.judge(&pending, &done).map_err(&wrong);
         // Ours again: whoever still looks at it sees rubbish.
+        let mut buffer = done.buffer;
         if let Some(buffer) = &mut buffer {
             let rubbish = self.rng.u8(..);
             buffer.fill(rubbish);
@@ -491,13 +491,8 @@ impl Actor {
     }
 
     /// Holds a result against the model.
-    fn judge(
-        &mut self,
-        tag: u64,
-        pending: &Pending,
-        result: &Result<Output, Error>,
-        buffer: Option<&[u8]>,
-    ) -> Result<(), String> {
+    fn judge(&mut self, pending: &Pending, done: &Done) -> Result<(), String> {
+        let (tag, result) = (done.tag, &done.result);
         match (pending, result) {
             (Pending::Open { index }, Ok(Output::Opened { file, .. })) => {
                 if *index != self.files.len() {
@@ -516,13 +511,17 @@ impl Actor {
                 }
                 let file = &mut self.files[*file];
                 file.write(*offset, &data[..count]);
-                file.release(tag);
+                match count == len {
+                    true => file.release(tag),
+                    // Sent twice, it may have been whole the first time.
+                    false => file.taint(tag),
+                }
                 Ok(())
             }
             (Pending::Read { file, offset, len }, Ok(Output::Read { count, eof })) => {
                 let short = self.allowed.short;
                 let file = &mut self.files[*file];
-                let verdict = check_read(file, *offset, *len, *count, *eof, short, buffer);
+                let verdict = check_read(file, (*offset, *len), (*count, *eof), short, done);
                 file.release(tag);
                 verdict
             }
@@ -540,7 +539,7 @@ impl Actor {
                 Ok(())
             }
             (Pending::Commit, Ok(Output::Committed { .. })) => Ok(()),
-            (Pending::List, Ok(Output::Listing { len })) => self.check_listing(*len, buffer),
+            (Pending::List, Ok(Output::Listing { len })) => self.check_listing(*len, done.data()),
             (Pending::Write { file, .. } | Pending::Resize { file, .. }, Err(_)) => {
                 self.files[*file].taint(tag);
                 Ok(())
@@ -624,9 +623,11 @@ impl Actor {
         Ok(())
     }
 
-    fn check_listing(&mut self, len: u32, buffer: Option<&[u8]>) -> Result<(), String> {
+    fn check_listing(&mut self, len: u32, message: &[u8]) -> Result<(), String> {
         self.names.iter_mut().for_each(|(_, busy)| *busy = false);
-        let message = &buffer.unwrap_or_default()[..len as usize];
+        if message.len() != len as usize {
+            return Err(format!("{} bytes of listing instead of {len}", message.len()));
+        }
         let listing = listing(message).map_err(|error| error.to_string())?;
         let found: Vec<&[u8]> = listing.entries.iter().map(|entry| entry.name).collect();
         for (name, (state, _)) in self.names.iter().enumerate() {
@@ -677,22 +678,21 @@ fn expected_refusal(error: &Error) -> bool {
 
 fn check_read(
     file: &ModelFile,
-    offset: u64,
-    len: u32,
-    count: u32,
-    eof: bool,
+    (offset, len): (u64, u32),
+    (count, eof): (u32, bool),
     short: bool,
-    buffer: Option<&[u8]>,
+    done: &Done,
 ) -> Result<(), String> {
-    let buffer = buffer.unwrap_or_default();
+    let data = done.data();
     let expected = file.expected(offset, len.into());
     let got = count as usize;
     if got > expected.len() || (got < expected.len() && !short) {
         return Err(format!("{got} bytes instead of {}", expected.len()));
     }
-    if let Some(at) = (0..got).find(|&at| buffer[at] != expected[at]) {
-        return Err(format!("byte {at} is {:#04x} instead of {:#04x}", buffer[at], expected[at]));
+    if let Some(at) = (0..got).find(|&at| data[at] != expected[at]) {
+        return Err(format!("byte {at} is {:#04x} instead of {:#04x}", data[at], expected[at]));
     }
+    let buffer = done.buffer.as_deref().unwrap_or_default();
     if buffer[len as usize..].iter().any(|&byte| byte != POISON) {
         return Err("bytes behind what was asked for were touched".into());
     }

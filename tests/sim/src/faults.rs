@@ -185,13 +185,11 @@ impl Trouble {
         target.switch().set(orders);
     }
 
-    /// One client's Sends, or everybody's, also of connections to come.
+    /// One direction of one connection.
     fn scope(&mut self, actors: &[Actor]) -> Scope {
-        let actor = &actors[self.rng.usize(0..actors.len())];
-        match actor.qp_num() {
-            Some(qp) if self.rng.u8(0..4) > 0 => Scope::Qp(qp),
-            _ => Scope::All,
-        }
+        // Of a client that has no connection now: nobody.
+        let qp = actors[self.rng.usize(0..actors.len())].qp_num().unwrap_or(0);
+        if self.rng.u8(0..3) > 0 { Scope::Qp(qp) } else { Scope::PeerOf(qp) }
     }
 
     fn status(&mut self) -> WcStatus {

@@ -8,8 +8,11 @@ use anyhow::bail;
 use clap::Parser;
 use initiator_sim::{Failure, Report, run, shape};
 use rpcrdma::config::PlantedFaults;
+use tracing_subscriber::EnvFilter;
 
 /// Deterministic simulation of client, fabric and server: one seed decides everything.
+///
+/// RUST_LOG=debug tells what happens in a run.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -32,6 +35,11 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .without_time()
+        .with_writer(std::io::stderr)
+        .init();
     if args.seeds == 0 {
         bail!("--seeds is at least 1");
     }

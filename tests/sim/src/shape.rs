@@ -186,7 +186,7 @@ impl FaultShape {
         let hold_ns = log(rng, 100_000, 2_000_000_000);
         let latency_ns = (latency(rng), latency(rng));
         let retransmit_ns = log(rng, 100_000, 67_000_000);
-        let mut rate = || if rng.u8(0..10) < 7 { 0 } else { log(rng, 20, 5_000) as u32 };
+        let mut rate = || if rng.u8(0..10) < 7 { 0 } else { log(rng, 200, 40_000) as u32 };
         Self {
             latency_ns,
             retransmit_ns,

@@ -174,6 +174,8 @@ pub enum Scope {
     All,
     /// What the queue pair of this number sends.
     Qp(u32),
+    /// What the peer of this queue pair sends.
+    PeerOf(u32),
 }
 
 impl From<u32> for Scope {

@@ -181,9 +181,14 @@ impl Link {
 
     pub(super) fn change_plans(&self, scope: Scope, change: impl Fn(&mut FaultPlan)) {
         self.with(|state| {
-            for side in &mut state.sides {
-                let num = side.qp.as_ref().map(|qp| qp.num);
-                if scope == Scope::All || num.is_some_and(|num| scope == Scope::Qp(num)) {
+            let nums = [0, 1].map(|s| state.sides[s].qp.as_ref().map(|qp| qp.num));
+            for (s, side) in state.sides.iter_mut().enumerate() {
+                let meant = match scope {
+                    Scope::All => true,
+                    Scope::Qp(num) => nums[s] == Some(num),
+                    Scope::PeerOf(num) => nums[1 - s] == Some(num),
+                };
+                if meant {
                     change(&mut side.plan);
                     side.release_held_acks();
                 }
