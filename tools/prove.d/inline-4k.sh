@@ -1,6 +1,5 @@
 # shellcheck shell=bash disable=SC2034
 about='inline threshold 4 KiB on both sides: which blocks need no chunk'
-options=(--inline 4096)
 
 proof() {
     source tools/prove.d/lib/inline.sh

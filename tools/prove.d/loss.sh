@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034
 about='1 % of the packets lost, both ways, under a verified job (--set percent=N)'
 machines=two
+seconds_max=400
 percent=${prove_percent:-1}
 
 server() { lose "$percent"; }

@@ -9,13 +9,14 @@ declare -A field=([connect_count]=5 [sends]=8 [recvs]=9 [bad_xids]=10 [read_chun
     [empty_sendctx_q]=28 [replies_before_send]=29)
 # Those that the same data must move alike. The others depend on how files are opened
 # and looked up, or on when the two began to count.
-alike=(read_chunk_count write_chunk_count reply_chunk_count total_rdma_reply
-    bad_xids failed_marshal_count bad_reply_count nomsg_call_count)
+alike=(read_chunk_count write_chunk_count reply_chunk_count total_rdma_request
+    total_rdma_reply fixup_copy_count bad_xids failed_marshal_count bad_reply_count nomsg_call_count)
 
 jobs='[write]
 rw=write
 bs=16k
 size=4m
+io_size=2m
 iodepth=8
 filename=alike
 [read]

@@ -1,7 +1,6 @@
 # Jobs of our client and of the kernel's, and what their reports say.
 # shellcheck shell=bash disable=SC2154
 
-out=$INITIATOR_OUT
 kernel_mount=/run/prove
 # Reactors leave the emulated CPUs to the kernel's workers; pauses before connecting
 # again are short, so that a proof is.
