@@ -13,5 +13,5 @@ proof() {
     assert_verified four $((32 << 20))
     at_least "connections made" "$(counter four connect_count)" 8
     at_least "calls over the connection that had fewest" \
-        "$(figure four '[.initiator.mounts[0].connections[].counters.sends] | min')" 100
+        "$(figure four '[.initiator.mounts[0].connections[].sends] | min')" 100
 }

@@ -22,14 +22,15 @@
 //! that overflows or a device that goes away (the queue's next poll is an error); values unknown
 //! to this build, which become variants that carry them.
 //!
-//! A removed device is let go as far as we can: librdmacm keeps its context open until it next
-//! looks for devices, and `rdma link delete` on rxe waits for that, or for the process to end.
+//! A removed device is let go with the last connection on it (see `context`), which
+//! `rdma link delete` on rxe waits for.
 
 mod addr;
 mod chain;
 mod channel;
 mod cm;
 mod connection;
+mod context;
 mod convert;
 mod cq;
 mod device;

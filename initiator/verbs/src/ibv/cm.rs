@@ -4,6 +4,7 @@
 //! been acknowledged. [`CmId::next_event`] copies an event and acknowledges it in one breath, so
 //! neither ever waits.
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
@@ -11,6 +12,7 @@ use std::ptr::{self, NonNull};
 use rdma_sys as ffi;
 
 use super::addr::{CAddr, socket_addr};
+use super::context::Bound;
 use super::device::no_device;
 use super::last_error;
 use crate::{ConnectParams, Error};
@@ -28,6 +30,8 @@ pub(super) struct CmId {
     // Declared before the channel: `Drop` destroys the id, then the field drops the channel.
     id: NonNull<ffi::rdma_cm_id>,
     channel: Channel,
+    /// Its share in its device's context, once it is bound to one.
+    bound: OnceCell<Bound>,
 }
 
 /// A connection manager event, copied and acknowledged.
@@ -78,7 +82,7 @@ impl CmId {
             )
         };
         match NonNull::new(id) {
-            Some(id) if rc == 0 => Ok(Self { id, channel }),
+            Some(id) if rc == 0 => Ok(Self { id, channel, bound: OnceCell::new() }),
             _ => Err(last_error("rdma_create_id")),
         }
     }
@@ -97,7 +101,7 @@ impl CmId {
             }
         });
         match moved {
-            Ok(channel) => Ok(Self { id, channel }),
+            Ok(channel) => Ok(Self { id, channel, bound: OnceCell::new() }),
             Err(error) => {
                 // SAFETY: nobody else has seen this id; destroying it also refuses the request.
                 unsafe { ffi::rdma_destroy_id(id.as_ptr()) };
@@ -115,6 +119,20 @@ impl CmId {
     pub(super) fn verbs(&self) -> *mut ffi::ibv_context {
         // SAFETY: the id is alive; librdmacm writes the field only inside calls made by us.
         unsafe { (*self.id.as_ptr()).verbs }
+    }
+
+    /// The id has a device from now on.
+    pub(super) fn bind(&self) {
+        debug_assert!(!self.verbs().is_null(), "bound ids have a context");
+        // SAFETY: the id keeps its context open, and `Drop` gives the share back before the id.
+        self.bound.get_or_init(|| unsafe { Bound::new(self.verbs()) });
+    }
+
+    /// The id's device is being removed.
+    pub(super) fn device_removed(&self) {
+        if let Some(bound) = self.bound.get() {
+            bound.device_removed();
+        }
     }
 
     /// Readable while an event waits.
@@ -238,6 +256,7 @@ impl CmId {
 
 impl Drop for CmId {
     fn drop(&mut self) {
+        drop(self.bound.take());
         // SAFETY: the id is ours, its queue pair is gone (`QueuePair` holds this id), and all its
         // events are acknowledged, so the call does not wait.
         unsafe { ffi::rdma_destroy_id(self.id.as_ptr()) };

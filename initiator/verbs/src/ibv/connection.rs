@@ -79,6 +79,7 @@ impl Connection {
 
     /// The passive end of a request that a listener took; it offers `offered`.
     pub(super) fn requested(id: CmId, offered: ReadDepth) -> Result<Self, Error> {
+        id.bind();
         // SAFETY: the id of a request is bound, and keeps its context open.
         let limits = unsafe { Limits::of(id.verbs()) }?;
         let state = State::Requested(offered);
@@ -98,6 +99,7 @@ impl Connection {
 
     /// The address is known: bind to the device, look for a route.
     fn on_addr_resolved(&mut self) -> Option<CmEvent> {
+        self.id.bind();
         // SAFETY: librdmacm bound the id with this event; the id keeps its context open.
         let bound = unsafe { Limits::of(self.id.verbs()) };
         match bound.and_then(|limits| self.id.resolve_route().map(|()| limits)) {
@@ -130,6 +132,7 @@ impl Connection {
 
     /// No completion will come from this device any more; whoever polls for it must know.
     fn device_gone(&self) {
+        self.id.device_removed();
         if let Some(qp) = &self.qp {
             qp.cq().device_gone();
         }
