@@ -46,8 +46,9 @@ fn small_writes_are_copied_larger_ones_gathered_and_the_largest_fetched() {
     assert_eq!(gained(|c| c.pullup_copy_count), 1 + 511 + 512, "copied");
     assert_eq!(gained(|c| c.gathered_sends), 2, "513 and 3000 bytes");
     assert_eq!(gained(|c| c.read_chunk_count), 2, "4096 just misses inline, and 131072");
-    assert_eq!(gained(|c| c.total_rdma_request), 4096 + 131_072);
+    assert_eq!(gained(|c| c.read_chunk_bytes), 4096 + 131_072);
     assert_eq!(gained(|c| c.write_chunk_count), 2);
+    assert_eq!(gained(|c| c.total_rdma_request), 4096 + 131_072, "offered for what is read");
     assert_eq!(gained(|c| c.total_rdma_reply), 4096 + 131_072);
     assert_eq!(gained(|c| c.fixup_copy_count), 1 + 511 + 512);
     assert_eq!(gained(|c| c.kept_receives), 2, "513 and 3000 bytes stay where they came");

@@ -7,7 +7,7 @@ transfer() { # REGISTRATION
     assert_verified "$1" $((32 << 20))
     equal "WRITEs by Read chunk" "$(counter "$1" read_chunk_count)" 32
     equal "READs by Write chunk" "$(counter "$1" write_chunk_count)" 32
-    equal "bytes by Read chunk" "$(counter "$1" total_rdma_request)" $((32 << 20))
+    equal "bytes by Read chunk" "$(counter "$1" read_chunk_bytes)" $((32 << 20))
     equal "bytes by Write chunk" "$(counter "$1" total_rdma_reply)" $((32 << 20))
     assert_pattern_seen_by_kernel "$1.0.0" 1m
 }

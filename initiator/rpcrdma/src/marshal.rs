@@ -225,10 +225,16 @@ fn count(counters: &mut Counters, travel: Travel, len: u32) {
         Travel::Copied => counters.pullup_copy_count += len,
         Travel::ReadChunk => {
             counters.read_chunk_count += 1;
+            counters.read_chunk_bytes += len;
+        }
+        Travel::WriteChunk => {
+            counters.write_chunk_count += 1;
             counters.total_rdma_request += len;
         }
-        Travel::WriteChunk => counters.write_chunk_count += 1,
-        Travel::ReplyChunk => counters.reply_chunk_count += 1,
+        Travel::ReplyChunk => {
+            counters.reply_chunk_count += 1;
+            counters.total_rdma_request += len;
+        }
     }
 }
 

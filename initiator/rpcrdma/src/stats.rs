@@ -30,10 +30,12 @@ counters! {
     write_chunk_count,
     /// Calls that offered a Reply chunk.
     reply_chunk_count,
-    /// Payload bytes that went out by Read chunk.
+    /// Bytes that calls offered for results, in Write and Reply chunks.
     total_rdma_request,
     /// Payload bytes that came in by Write or Reply chunk.
     total_rdma_reply,
+    /// Payload bytes that went out by Read chunk.
+    read_chunk_bytes,
     /// Payload bytes copied into the Send buffer because a copy is cheaper than an SGE.
     pullup_copy_count,
     /// Payload bytes copied out of the Receive buffer.

@@ -93,7 +93,7 @@ fn verify_on(cores: &str, reactors: u64) {
     let (counters, blocks) = (&report["initiator"]["counters"], (1024 + 128) * reactors);
     assert_eq!(counters["read_chunk_count"], blocks, "{counters}");
     assert_eq!(counters["write_chunk_count"], blocks, "{counters}");
-    assert_eq!(counters["total_rdma_request"], (20 << 20) * reactors, "{counters}");
+    assert_eq!(counters["read_chunk_bytes"], (20 << 20) * reactors, "{counters}");
     assert_eq!(counters["total_rdma_reply"], (20 << 20) * reactors, "{counters}");
 }
 
