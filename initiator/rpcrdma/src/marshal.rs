@@ -12,8 +12,8 @@ use crate::call::{Call, Payload};
 use crate::connection::HEADER_ROOM;
 use crate::error::Error;
 use crate::long_call::LongCalls;
-use crate::piece::SEGMENTS_MAX;
-use crate::request::{Key, Request, Travel, padded};
+use crate::piece::{Piece, SEGMENTS_MAX};
+use crate::request::{Key, Request, Role, Travel, padded};
 use crate::sendctx::Sendctx;
 use crate::stats::Counters;
 use crate::windows::Windows;
@@ -44,7 +44,9 @@ pub(crate) fn encode(
     request.role = role;
     request.payload_len = len;
     request.reply_max = call.reply_max;
-    request.payload = call.payload.into_held();
+    if role != Role::None {
+        request.payload = call.payload.into_held();
+    }
     Ok(())
 }
 
@@ -110,9 +112,9 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         let Request { offered, payload, windows, windows_bound, .. } = request;
         offered.begin(self.travel);
         let Some(access) = self.travel.by_chunk() else { return };
-        for (place, (piece, key)) in payload.filled().zip(windows).enumerate() {
+        let mut offer = |place: usize, piece: &Piece| {
             let (segment, region) = (piece.segment(), piece.region_handle());
-            let at = (ctx.request, place);
+            let (at, key) = ((ctx.request, place), &mut windows[place]);
             let (segment, bind) = self.windows.bind(at, *key, segment, region, access);
             if let Some(bind) = bind {
                 *key = Key { rkey: bind.rkey, bound: true };
@@ -120,6 +122,10 @@ impl<D: ProtectionDomain> Frame<'_, D> {
                 ctx.push_bind(bind);
             }
             offered.push(segment);
+        };
+        match payload.pieces() {
+            [piece] => offer(0, piece),
+            _ => payload.filled().enumerate().for_each(|(place, piece)| offer(place, piece)),
         }
     }
 
@@ -143,38 +149,52 @@ impl<D: ProtectionDomain> Frame<'_, D> {
 
     /// Writes the transport header so that it ends where the body begins; returns where it starts.
     /// `message` is the chunk with the message, if that is no body but one.
+    #[inline]
     fn header(&self, request: &mut Request, message: Option<Segment>) -> usize {
-        let travel = self.travel;
         let segments = request.offered.segments();
+        let to_read = if self.travel == Travel::ReadChunk { segments } else { &[] };
+        if message.is_some() || to_read.len() > 1 {
+            return self.header_of_several(request, message);
+        }
         let position = request.body_len as u32;
-        let to_read = if travel == Travel::ReadChunk { segments } else { &[] };
-        let mut several = [ReadSegment::default(); 1 + SEGMENTS_MAX];
-        let reads = match (message, to_read) {
-            (None, []) => &[],
-            (None, [segment]) => &[ReadSegment { position, segment: *segment }][..],
-            (message, segments) => {
-                let message = message.map(|segment| ReadSegment { position: 0, segment });
-                let payload = segments.iter().map(|&segment| ReadSegment { position, segment });
-                let mut count = 0;
-                for (place, read) in several.iter_mut().zip(message.into_iter().chain(payload)) {
-                    *place = read;
-                    count += 1;
-                }
-                &several[..count]
-            }
-        };
+        let segment = to_read.first().copied().unwrap_or_default();
+        let count = to_read.len();
+        self.emit(request, EmitKind::Msg, &[ReadSegment { position, segment }][..count])
+    }
+
+    /// With a Read list of more than one entry.
+    #[cold]
+    fn header_of_several(&self, request: &mut Request, message: Option<Segment>) -> usize {
+        let segments = request.offered.segments();
+        let to_read = if self.travel == Travel::ReadChunk { segments } else { &[] };
+        let position = request.body_len as u32;
+        let head = message.map(|segment| ReadSegment { position: 0, segment });
+        let payload = to_read.iter().map(|&segment| ReadSegment { position, segment });
+        let mut reads = [ReadSegment::default(); 1 + SEGMENTS_MAX];
+        let mut count = 0;
+        for (place, read) in reads.iter_mut().zip(head.into_iter().chain(payload)) {
+            *place = read;
+            count += 1;
+        }
+        let kind = if message.is_some() { EmitKind::NoMsg } else { EmitKind::Msg };
+        self.emit(request, kind, &reads[..count])
+    }
+
+    #[inline]
+    fn emit(&self, request: &mut Request, kind: EmitKind, reads: &[ReadSegment]) -> usize {
+        let Request { xid, offered, send, .. } = request;
+        let segments = offered.segments();
         let write = [segments];
         let header = Emit {
-            xid: request.xid,
+            xid: *xid,
             credits: self.credits,
-            kind: if message.is_none() { EmitKind::Msg } else { EmitKind::NoMsg },
+            kind,
             reads,
-            write_chunks: if travel == Travel::WriteChunk { &write } else { &[] },
-            reply_chunk: (travel == Travel::ReplyChunk).then_some(segments),
+            write_chunks: if self.travel == Travel::WriteChunk { &write } else { &[] },
+            reply_chunk: (self.travel == Travel::ReplyChunk).then_some(segments),
         };
         let start = HEADER_ROOM - header.len();
-        let emitted =
-            request.send.ours().map(|buffer| header.emit(&mut buffer[start..HEADER_ROOM]));
+        let emitted = send.ours().map(|buffer| header.emit(&mut buffer[start..HEADER_ROOM]));
         debug_assert!(matches!(emitted, Some(Ok(_))), "there is room for any header");
         start
     }

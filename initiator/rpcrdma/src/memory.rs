@@ -38,11 +38,18 @@ impl Loan {
     /// # Safety
     /// No posted work request names the buffer any more, and no peer may reach it by a key.
     pub(crate) unsafe fn reclaim(&mut self) {
-        *self = match std::mem::take(self) {
+        if self.is_lent()
+            && let Self::Lent(lent) = std::mem::take(self)
+        {
             // SAFETY: the caller's promise is the one that `Lent::reclaim` asks for.
-            Self::Lent(lent) => Self::Ours(unsafe { lent.reclaim() }),
-            other => other,
-        };
+            *self = Self::Ours(unsafe { lent.reclaim() });
+        }
+    }
+
+    /// Whether the NIC has it.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        matches!(self, Self::Lent(_))
     }
 
     /// The buffer, if it is ours; the loan is then vacant.

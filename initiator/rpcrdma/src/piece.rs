@@ -71,6 +71,17 @@ impl Piece {
         self.loan.take()
     }
 
+    /// # Safety
+    /// As for [`Loan::reclaim`].
+    #[inline]
+    unsafe fn reclaim(&mut self) {
+        if self.loan.is_lent() {
+            // SAFETY: the caller's promise.
+            unsafe { self.loan.reclaim() };
+            self.registered = None;
+        }
+    }
+
     /// An SGE for it, whoever has it.
     #[inline]
     fn sge(&self) -> Sge {
@@ -231,7 +242,10 @@ impl Held {
     /// Gives all of it to the NIC.
     #[inline]
     pub(crate) fn lend(&mut self) {
-        self.pieces_mut().iter_mut().for_each(|piece| piece.loan.lend());
+        match self {
+            Self::One(piece) => piece.loan.lend(),
+            Self::Many(pieces) => pieces.list.iter_mut().for_each(|piece| piece.loan.lend()),
+        }
     }
 
     /// Takes all of it back, as far as it is lent.
@@ -240,10 +254,11 @@ impl Held {
     /// As for [`Loan::reclaim`].
     #[inline]
     pub(crate) unsafe fn reclaim(&mut self) {
-        for piece in self.pieces_mut() {
+        match self {
             // SAFETY: the caller's promise.
-            unsafe { piece.loan.reclaim() };
-            piece.registered = None;
+            Self::One(piece) => unsafe { piece.reclaim() },
+            // SAFETY: the caller's promise.
+            Self::Many(pieces) => pieces.list.iter_mut().for_each(|p| unsafe { p.reclaim() }),
         }
     }
 

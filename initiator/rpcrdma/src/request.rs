@@ -119,6 +119,12 @@ impl Request {
         self.long.as_mut().is_some_and(|long| long.key.end(rkey))
     }
 
+    #[cold]
+    fn forget_keys(&mut self) {
+        self.windows_bound = 0;
+        self.windows.iter_mut().for_each(|key| key.bound = false);
+    }
+
     /// Nothing of the slot is in use: neither the RPC nor the Send owns its header buffer.
     pub(crate) fn is_free(&self) -> bool {
         !self.pending && !self.sending
@@ -144,10 +150,10 @@ impl Request {
     /// The keys of the call's windows are invalidated; or there are none, and the Reply has matched
     /// this call, which ends the server's use of its chunks (RFC 8166 §3.4); or the connection is
     /// gone. Gathered payload is left to the Send.
+    #[inline]
     pub(crate) unsafe fn chunks_released(&mut self) {
         if self.windows_bound > 0 {
-            self.windows_bound = 0;
-            self.windows.iter_mut().for_each(|key| key.bound = false);
+            self.forget_keys();
         }
         if let Some(long) = &mut self.long {
             long.key.bound = false;

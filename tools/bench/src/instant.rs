@@ -32,6 +32,8 @@ const HEADER_WITH_CHUNK: usize = HEADER_MIN + 24;
 pub(crate) struct Instant {
     /// Inline threshold of the imagined server, bytes.
     pub(crate) inline: u32,
+    /// That each READ returns and each WRITE takes.
+    pub(crate) bytes: u32,
 }
 
 /// What connection and completion queue share.
@@ -43,12 +45,12 @@ struct Shared {
 /// Finished RPC replies by procedure, XID missing.
 struct Replies {
     by_procedure: Vec<Vec<u8>>,
-    /// READ of 4 KiB, data inline.
+    /// READ, data inline.
     read_inline: Vec<u8>,
 }
 
 impl Replies {
-    fn new() -> Self {
+    fn new(bytes: u32) -> Self {
         let reply = |encode: &dyn Fn(&mut Writer<'_>)| {
             let mut bytes = [0; 8192];
             let mut w = Writer::new(&mut bytes);
@@ -58,7 +60,7 @@ impl Replies {
             bytes[..len].to_vec()
         };
         let mut by_procedure = vec![Vec::new(); 22];
-        let read = nfs3::ReadOk { attributes: None, count: 4096, eof: false, data_len: 4096 };
+        let read = nfs3::ReadOk { attributes: None, count: bytes, eof: false, data_len: bytes };
         let ok = |w: &mut Writer<'_>| w.u32(0).expect("it fits");
         by_procedure[procedure::NULL as usize] = reply(&|_| ());
         by_procedure[procedure::READ as usize] = reply(&|w| {
@@ -68,13 +70,13 @@ impl Replies {
         let read_inline = reply(&|w| {
             ok(w);
             w.value(&read).expect("it fits");
-            w.put(&[0x5a; 4096]).expect("it fits");
+            w.put(&vec![0x5a; bytes as usize]).expect("it fits");
         });
         by_procedure[procedure::WRITE as usize] = reply(&|w| {
             ok(w);
             let (committed, verifier) = (nfs3::StableHow::Unstable, [1; 8]);
             let wcc = nfs3::WccData::default();
-            w.value(&nfs3::WriteOk { wcc, count: 4096, committed, verifier }).expect("it fits");
+            w.value(&nfs3::WriteOk { wcc, count: bytes, committed, verifier }).expect("it fits");
         });
         by_procedure[procedure::GETATTR as usize] = reply(&|w| {
             ok(w);
@@ -137,7 +139,7 @@ impl Provider for Instant {
         Ok(InstantConnection {
             shared: Rc::new(Shared {
                 completions: RefCell::new(VecDeque::with_capacity(1 << 16)),
-                replies: Replies::new(),
+                replies: Replies::new(self.bytes),
             }),
             device: DeviceInfo {
                 name: "instant".into(),

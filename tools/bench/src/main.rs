@@ -20,8 +20,11 @@ use wire::rpc::{Auth, AuthSys};
 /// Cost of the client path on a provider that costs nothing.
 #[derive(Parser)]
 struct Args {
-    /// What each RPC does; blocks are 4 KiB.
+    /// What each RPC does.
     op: Kind,
+    /// Bytes that each READ or WRITE moves.
+    #[arg(long, default_value_t = 4096)]
+    bytes: u32,
     /// RPCs.
     #[arg(long, default_value_t = 1_000_000)]
     count: u64,
@@ -40,6 +43,8 @@ enum Kind {
     WriteChunk,
     /// WRITE gathered into the Send.
     WriteGathered,
+    /// WRITE copied into the Send.
+    WriteCopied,
     /// GETATTR.
     Getattr,
 }
@@ -47,16 +52,16 @@ enum Kind {
 impl Kind {
     fn inline(self) -> u32 {
         match self {
-            Self::ReadInline | Self::WriteGathered => 16 * 1024,
+            Self::ReadInline | Self::WriteGathered | Self::WriteCopied => 16 * 1024,
             _ => 4096,
         }
     }
 
-    fn op(self, file: File, index: u64) -> Op {
-        let (offset, len) = (index % 65_536 * 4096, 4096);
+    fn op(self, file: File, index: u64, len: u32) -> Op {
+        let offset = index % 65_536 * 4096;
         match self {
             Self::ReadChunk | Self::ReadInline => Op::Read { file, offset, len },
-            Self::WriteChunk | Self::WriteGathered => {
+            Self::WriteChunk | Self::WriteGathered | Self::WriteCopied => {
                 Op::Write { file, offset, len, stable: StableHow::Unstable }
             }
             Self::Getattr => Op::Getattr { file },
@@ -68,6 +73,9 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if args.depth == 0 || args.depth > 1024 || args.count == 0 {
         bail!("--depth is 1 to 1024, --count at least 1");
+    }
+    if args.bytes == 0 || args.bytes > 4096 || !args.bytes.is_multiple_of(4) {
+        bail!("--bytes is 4 to 4096, a multiple of 4");
     }
     let (mut client, mount) = mounted(&args)?;
     let pool = client.pool(mount).context("a mount has buffers")?.clone();
@@ -82,7 +90,7 @@ fn main() -> anyhow::Result<()> {
         while submitted < args.count
             && let Some(buffer) = buffers.pop()
         {
-            let op = args.op.op(file, submitted);
+            let op = args.op.op(file, submitted, args.bytes);
             let submission = Submission { tag: submitted, op, buffer: Some(buffer), pieces: None };
             if client.submit(mount, submission, now).is_err() {
                 bail!("the queue is as deep as there are buffers");
@@ -116,6 +124,7 @@ fn mounted(args: &Args) -> anyhow::Result<(Client<instant::Instant>, MountId)> {
     transport.max_requests = args.depth.max(16);
     transport.inline_send = args.op.inline();
     transport.inline_receive = args.op.inline();
+    transport.copy_max = if matches!(args.op, Kind::WriteCopied) { 4096 } else { 0 };
     transport.registration = Some(Registration::Static);
     transport.buffers.policy = Policy::Off;
     transport.buffers.buffer_len = 4096;
@@ -124,7 +133,7 @@ fn mounted(args: &Args) -> anyhow::Result<(Client<instant::Instant>, MountId)> {
     let root = FileHandle::from_bytes(&[7; 28]).context("28 bytes are a handle")?;
     let auth = Auth::Sys(sys);
     let config = MountConfig { root, auth, queue_depth: args.depth, transport };
-    let provider = instant::Instant { inline: args.op.inline() };
+    let provider = instant::Instant { inline: args.op.inline(), bytes: args.bytes };
     let mut client = Client::new(provider, EndpointConfig::default());
     let mount = client.mount(&config, Timestamp(0))?;
     for turn in 1..1000 {
