@@ -7,6 +7,8 @@ machine_words='ibv|rxe|knfsd'
 not_for_machine="not (kind(test) & (binary(/^($machine_words)/) | test(/^($machine_words)/)))"
 machine_seconds_max=900
 machine_wide_inline=16384
+# Those of tools/prove that take seconds and share a boot.
+quick_proofs=(transfers nconnect mountstats)
 
 # Lines of: executable, directory of its package.
 test_binaries() {
