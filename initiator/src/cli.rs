@@ -118,7 +118,8 @@ Examples:
   initiator perf -w randread -b 4k -q 32 -t 10
   initiator perf -w randwrite --verify crc32c --size 16m -t 0       once through, then checked
   initiator perf nfs://server/export/dir -w randrw --rwmixread 70 -q 64 -c 0,1
-  initiator perf -w read -b 128k --output-format json"
+  initiator perf -w read -b 128k --output-format json
+  initiator perf -w randrw -t 30 --html report.html                 charts, for a browser"
 )]
 pub(crate) struct PerfArgs {
     /// nfs://HOST[:PORT]/EXPORT/PATH
@@ -222,6 +223,9 @@ pub(crate) struct OutputArgs {
     /// File to report to, instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Also write the report as a page with charts, for a browser; it needs no other file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 impl OutputArgs {

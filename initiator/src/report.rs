@@ -45,6 +45,11 @@ pub(crate) fn terse(facts: &Facts<'_>) -> String {
     report(facts, Options::new(), Map::new()).terse()
 }
 
+/// As a page for a browser.
+pub(crate) fn html(facts: &Facts<'_>, global_options: Options) -> String {
+    report(facts, global_options, own_values(facts)).html()
+}
+
 fn report(facts: &Facts<'_>, global_options: Options, counters: Map<String, Value>) -> Report {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let info = RunInfo {

@@ -114,6 +114,9 @@ impl Session<'_> {
         served: Option<&Served>,
     ) -> Result<ExitCode> {
         let facts = report::Facts { provider, sites, ran, served };
+        if let Some(html) = &mut sink.html {
+            html.write(&report::html(&facts, self.global_options.clone()))?;
+        }
         let report = match self.output.format() {
             OutputFormat::Normal => report::text(&facts, self.global_options),
             OutputFormat::Terse => report::terse(&facts),
@@ -151,24 +154,29 @@ fn write_logs(results: &[JobResult]) -> Result<()> {
     Ok(())
 }
 
-/// Where the report goes. A file is made before the run, so that a wrong name costs no time.
+/// Where the reports go. Files are made before the run, so that a wrong name costs no time.
 struct Sink {
-    file: Option<(File, String)>,
+    output: Option<Destination>,
+    html: Option<Destination>,
+}
+
+/// A file, and how messages name it.
+struct Destination {
+    file: File,
+    shown: String,
 }
 
 impl Sink {
     fn open(output: &OutputArgs) -> Result<Self> {
-        let Some(path) = &output.output else { return Ok(Self { file: None }) };
-        let shown = path.display().to_string();
-        let file = File::create(path).with_context(|| format!("--output {shown}"))?;
-        Ok(Self { file: Some((file, shown)) })
+        Ok(Self {
+            output: Destination::open("--output", output.output.as_deref())?,
+            html: Destination::open("--html", output.html.as_deref())?,
+        })
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
-        match &mut self.file {
-            Some((file, shown)) => {
-                file.write_all(text.as_bytes()).with_context(|| format!("--output {shown}"))
-            }
+        match &mut self.output {
+            Some(destination) => destination.write(text),
             // Not println!, which panics when the reader has gone.
             None => {
                 let mut stdout = std::io::stdout().lock();
@@ -176,5 +184,18 @@ impl Sink {
                 written.context("standard output")
             }
         }
+    }
+}
+
+impl Destination {
+    fn open(flag: &str, path: Option<&Path>) -> Result<Option<Self>> {
+        let Some(path) = path else { return Ok(None) };
+        let shown = format!("{flag} {}", path.display());
+        let file = File::create(path).with_context(|| shown.clone())?;
+        Ok(Some(Self { file, shown }))
+    }
+
+    fn write(&mut self, text: &str) -> Result<()> {
+        self.file.write_all(text.as_bytes()).with_context(|| self.shown.clone())
     }
 }

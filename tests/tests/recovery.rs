@@ -153,6 +153,22 @@ fn a_soft_mount_gives_up_in_the_words_of_its_kind() {
 }
 
 #[test]
+fn operations_of_a_soft_mount_that_found_no_connection_give_up_as_well() {
+    let mut plan = plan();
+    plan.transport.recovery = Recovery::Soft;
+    plan.transport.retrans = 2;
+    let (mut house, file) = house(plan);
+    house.faults().reject_connects(u32::MAX, 8);
+    house.faults().set(house.client_qp(), FaultPlan::new().disconnect_after(1));
+    house.op(Op::Getattr { file }, None).result.expect_err("its connection is lost for good");
+    let start = house.now();
+    let error = house.op(Op::Getattr { file }, None).result.expect_err("there is none");
+    assert!(error.to_string().contains("gave up"), "{error}");
+    let waited = house.now().0 - start.0;
+    assert!((150 * MS..220 * MS).contains(&waited), "three times timeo: {waited} ns");
+}
+
+#[test]
 fn an_idle_connection_is_closed_and_made_again_when_needed() {
     let mut plan = plan();
     plan.transport.idle_timeout_ns = 20 * MS;

@@ -12,7 +12,7 @@ quick_proofs=(transfers nconnect mountstats)
 
 # Lines of: executable, directory of its package.
 test_binaries() {
-    cargo test --locked --workspace --test '*' --no-run --message-format=json |
+    cargo test --locked --workspace "${fio[@]}" --test '*' --no-run --message-format=json |
         sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"test":true.*"executable":"\([^"]*\)".*/\2 \1/p'
 }
 

@@ -77,6 +77,7 @@ impl<P: Provider> Client<P> {
         let buffer_len = transport.buffers.buffer_len;
         mount.limits.read_max = buffer_len;
         mount.limits.write_max = buffer_len;
+        mount.patience = transport.patience();
         self.mounts.list.push(mount);
         self.events_due = now;
         Ok(MountId(index))
@@ -111,6 +112,9 @@ impl<P: Provider> Client<P> {
             completions += self.endpoint.poll_events(now, &mut self.mounts);
             completions += self.greet(now);
             self.end_together(now);
+            for mount in &mut self.mounts.list {
+                mount.expire(&self.endpoint, now);
+            }
         }
         // Callers that waited for credits or slots, and paths that go on to the next component.
         for mount in &mut self.mounts.list {

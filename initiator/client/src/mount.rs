@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::{Call, Completed, Endpoint, Pieces, Received, Refusal};
+use rpcrdma::{Call, Completed, Endpoint, Pieces, Received, Refusal, State};
 use verbs::Provider;
 use wire::nfs3::{self, FileHandle};
 use wire::rpc::{Auth, CallTemplate};
@@ -48,6 +48,7 @@ struct Task {
     tag: u64,
     op: Op,
     walk: Walk,
+    since: Timestamp,
     /// While it waits for room in the transport; the transport has it otherwise.
     buffer: Option<Buffer>,
     /// Likewise.
@@ -67,6 +68,8 @@ pub(crate) struct Mount {
     /// Tasks to be handed to the transport, in order.
     waiting: VecDeque<u32>,
     done: VecDeque<Done>,
+    /// Of a soft mount: how long an operation may wait, in nanoseconds, and what it ends with then.
+    pub(crate) patience: Option<(u64, rpcrdma::Error)>,
     /// Its connections have come up.
     pub(crate) greet: bool,
     /// The transport has no room; it says when there is.
@@ -96,6 +99,7 @@ impl Mount {
             free: (0..slots).rev().collect(),
             waiting: VecDeque::with_capacity(slots as usize),
             done: VecDeque::with_capacity(slots as usize),
+            patience: None,
             greet: false,
             parked: false,
             ending: None,
@@ -153,7 +157,7 @@ impl Mount {
         let Some(slot) = self.free.pop() else { return Err(submission) };
         let Submission { tag, op, buffer, pieces } = submission;
         let walk = Walk::new(self.root);
-        self.tasks[slot as usize] = Some(Task { tag, op, walk, buffer, pieces });
+        self.tasks[slot as usize] = Some(Task { tag, op, walk, since: now, buffer, pieces });
         if self.waiting.is_empty() {
             if !self.start(slot, endpoint, now) {
                 self.waiting.push_back(slot);
@@ -172,6 +176,23 @@ impl Mount {
             && self.start(slot, endpoint, now)
         {
             self.waiting.pop_front();
+        }
+    }
+
+    /// Ends operations of a soft mount that have waited for a connection long enough. (The transport
+    /// sees to those that it was handed before it was lost.)
+    pub(crate) fn expire<P: Provider>(&mut self, endpoint: &Endpoint<P>, now: Timestamp) {
+        let up = |id| endpoint.state(id) == State::Established;
+        if self.waiting.is_empty() || self.links.ids().any(up) {
+            return;
+        }
+        let Some((limit_ns, error)) = self.patience.clone() else { return };
+        while let Some(&slot) = self.waiting.front()
+            && let Some(task) = &self.tasks[slot as usize]
+            && now.ns_since(task.since) >= limit_ns
+        {
+            self.waiting.pop_front();
+            self.finish(slot, Err(error.clone().into()), None, None, None);
         }
     }
 

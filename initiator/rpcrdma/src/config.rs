@@ -6,7 +6,7 @@ use hugepages::{PageSize, Policy};
 
 use crate::Error;
 use crate::piece::SEGMENTS_MAX;
-use crate::recovery::Recovery;
+use crate::recovery::{Recovery, expired};
 use crate::request::Limits;
 use crate::sendctx::SGES_MAX;
 use crate::sender::Sender;
@@ -202,6 +202,15 @@ impl TransportConfig {
             copy_max: self.copy_max as usize,
             sges: SGES_MAX,
         }
+    }
+
+    /// How long a call of a soft mount may take in all, and what it ends with then. `None` for
+    /// mounts that wait.
+    #[must_use]
+    pub fn patience(&self) -> Option<(u64, Error)> {
+        let limit_ns = self.call_limit_ns();
+        matches!(self.recovery, Recovery::Soft | Recovery::SoftErr)
+            .then(|| (limit_ns, expired(self.recovery, self.remote, limit_ns)))
     }
 
     /// How long a soft mount's call may take in all.

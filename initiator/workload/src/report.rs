@@ -3,6 +3,7 @@
 //! Built off the I/O path from results of any number of cores. Where the numbers cannot mean what
 //! fio's mean, the difference is said at the field.
 
+mod html;
 mod json;
 mod scale;
 mod terse;
@@ -113,6 +114,11 @@ impl Report {
     /// As `fio --minimal` prints it: a line an entry, version 3.
     pub fn terse(&self) -> String {
         terse::report(self)
+    }
+
+    /// As one page for a browser; see docs/running.md.
+    pub fn html(&self) -> String {
+        html::page(self)
     }
 
     fn groups(&self) -> Vec<u32> {

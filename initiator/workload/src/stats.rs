@@ -6,6 +6,7 @@ mod latency;
 mod logged;
 mod result;
 mod running;
+mod series;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,8 @@ pub(crate) use logged::{HISTOGRAM_CLASSES, class_ns, class_of};
 pub use logged::{LogKind, LogLine, Logged};
 pub use result::{CpuUse, DepthCounts, JobFailure, JobResult, Steady};
 pub use running::{RateSamples, Running};
+pub(crate) use series::class_start_ns;
+pub use series::{Point, Series};
 
 /// Bandwidth and IOPS are sampled this often (fio's bwavgtime and iopsavgtime).
 pub(crate) const SAMPLE_NS: u64 = 500_000_000;
@@ -39,6 +42,8 @@ pub struct DirectionStats {
     pub bw: RateSamples,
     /// IOPS samples.
     pub iops: RateSamples,
+    /// All of it over time.
+    pub series: Series,
 }
 
 impl DirectionStats {
@@ -49,6 +54,7 @@ impl DirectionStats {
         self.slat.add(taken_ns.saturating_sub(made_ns));
         self.clat.add(done_ns.saturating_sub(taken_ns));
         self.lat.add(done_ns.saturating_sub(made_ns));
+        self.series.record(done_ns.saturating_sub(taken_ns));
     }
 
     /// Takes in another instance's numbers. Runtime is the longer one's, as in fio.
@@ -62,6 +68,7 @@ impl DirectionStats {
         self.lat.merge(&other.lat);
         self.bw.merge(&other.bw);
         self.iops.merge(&other.iops);
+        self.series.merge(&other.series);
     }
 
     /// Operations a second while it ran.

@@ -31,7 +31,20 @@ impl<B: Backend> Runner<B> {
             stats.bw.add(bytes / 1024);
             stats.iops.add(ios);
         }
+        self.extend_series(now_ns);
         self.restart_samples(now_ns);
+    }
+
+    /// What was done since the sample began goes where it belongs in time.
+    fn extend_series(&mut self, now_ns: u64) {
+        let Sampler { start_ns, ios, bytes } = self.sampler;
+        for direction in 0..2 {
+            if self.active(direction) {
+                let stats = &mut self.result.directions[direction];
+                let (ios, bytes) = (stats.ios - ios[direction], stats.bytes - bytes[direction]);
+                stats.series.add(start_ns, now_ns, ios, bytes);
+            }
+        }
     }
 
     pub(super) fn restart_samples(&mut self, now_ns: u64) {
@@ -99,6 +112,8 @@ impl<B: Backend> Runner<B> {
         if !self.measures() {
             return;
         }
+        self.extend_series(now_ns);
+        self.restart_samples(now_ns);
         let time_ns = now_ns.saturating_sub(self.step_started_ns);
         self.result.runtime_ns += time_ns;
         for direction in 0..2 {

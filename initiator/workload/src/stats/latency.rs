@@ -1,5 +1,6 @@
 //! Latencies: a histogram and exact moments.
 
+use super::series::{self, CLASSES};
 use super::{Running, class_ns, class_of};
 use hdrhistogram::Histogram;
 
@@ -53,6 +54,16 @@ impl Latencies {
             }
         }
         bins.into_iter().map(|(class, count)| (class_ns(class), count)).collect()
+    }
+
+    /// How many of each class of latency there were.
+    pub(crate) fn by_class(&self) -> [u64; CLASSES] {
+        let mut counts = [0; CLASSES];
+        for step in self.histogram.iter_recorded() {
+            let ns = self.histogram.lowest_equivalent(step.value_iterated_to());
+            counts[series::class_of(ns)] += step.count_at_value();
+        }
+        counts
     }
 
     /// How many took at most each of `bounds_ns` (ascending) and more than the bound before; the
