@@ -152,6 +152,8 @@ pub struct Job {
     pub latency_target: LatencyTarget,
     /// An operation that takes longer ends the job; 0 is never.
     pub max_latency_ns: Direction2,
+    /// Completion latency counts from when an operation was made, not from when the queue took it.
+    pub lat_percentiles: bool,
     /// Percentiles to report; fio's when empty.
     pub percentiles: Vec<f64>,
     /// Bandwidth and IOPS are sampled this often.
@@ -284,6 +286,7 @@ impl Job {
                 keeps_running: false,
             },
             max_latency_ns: [0; 2],
+            lat_percentiles: false,
             percentiles: Vec::new(),
             sample_ns: crate::stats::SAMPLE_NS,
             fsync: 0,

@@ -60,7 +60,10 @@ impl Job {
             return Err(self.error("filesize", message));
         }
         let Some(size) = self.size else {
-            let sized = self.filesize.is_some() || self.size_percent.is_some();
+            // A file that is named may be there already.
+            let sized = self.filesize.is_some()
+                || self.size_percent.is_some()
+                || !self.filenames.is_empty();
             if self.rw.writes() && !sized {
                 return Err(
                     self.error("size", "a job that writes needs size=, for example size=1g")

@@ -169,7 +169,11 @@ struct MomentsJson {
 }
 
 fn job(report: &Report, entry: &JobResult, bins: bool) -> JobJson {
-    let wanted = Wanted { percentiles: super::percentiles(entry), bins };
+    let wanted = Wanted {
+        percentiles: super::percentiles(entry),
+        bins,
+        of_whole: entry.job.lat_percentiles,
+    };
     let share = |ns: u64| match entry.runtime_ns {
         0 => 0.0,
         total => ns as f64 * 100.0 / total as f64,
@@ -229,7 +233,10 @@ fn direction(stats: &DirectionStats, group_rate: f64, wanted: &Wanted<'_>) -> Di
         drop_ios: 0,
         slat_ns: moments(&stats.slat),
         clat_ns: latencies_json(&stats.clat, wanted),
-        lat_ns: moments(&stats.lat),
+        lat_ns: match wanted.of_whole {
+            true => latencies_json(&stats.clat, wanted),
+            false => moments(&stats.lat),
+        },
         bw_min: stats.bw.min,
         bw_max: stats.bw.max,
         bw_agg: match group_rate > 0.0 {
@@ -275,6 +282,8 @@ struct Wanted<'a> {
     percentiles: &'a [f64],
     /// json+: the histogram itself.
     bins: bool,
+    /// `lat_percentiles`: they are of the whole latency too.
+    of_whole: bool,
 }
 
 fn depths(names: [&str; 7], counts: &DepthCounts) -> Ordered<f64> {

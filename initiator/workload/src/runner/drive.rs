@@ -217,7 +217,8 @@ impl<B: Backend> Runner<B> {
         self.submitted_in_turn += 1;
         // What has a time at which it was due is late from then on.
         let slot = self.slots.get(index);
-        let taken_ns = if self.pace.is_on() { slot.made_ns } else { now_ns };
+        let whole = self.pace.is_on() || self.job.lat_percentiles;
+        let taken_ns = if whole { slot.made_ns } else { now_ns };
         let first = slot.taken_ns.replace(taken_ns);
         if let Some(earlier) = first {
             // The rest of a short answer: the operation began when its first part did.

@@ -271,6 +271,29 @@ fn percentiles_and_the_time_between_samples_are_the_jobs() {
 }
 
 #[test]
+fn percentiles_of_the_whole_latency_count_from_when_an_operation_was_made() {
+    let job = "[j]\nrw=read\nsize=64k\niodepth=4\nlat_percentiles=1\n";
+    let mut backend = Memory { refuse_every: 2, ..Memory::default() };
+    let result = run(job, &mut backend);
+    assert_eq!(result.direction(Read).slat.max(), 0);
+    assert!(result.direction(Read).clat.moments.max() == result.direction(Read).lat.max());
+    let report = crate::report::Report::new(Default::default(), vec![result]);
+    let json: serde_json::Value = serde_json::from_str(&report.json()).expect("JSON");
+    assert!(json["jobs"][0]["read"]["lat_ns"]["percentile"].is_object());
+}
+
+#[test]
+fn a_file_that_is_there_needs_no_size_to_be_written() {
+    let mut backend = Memory::default();
+    backend.files.insert("ready".into(), vec![0; 64 << 10]);
+    let result = run("[j]\nrw=randwrite\nfilename=ready\nverify=crc32c\n", &mut backend);
+    assert_eq!((result.failure.as_ref(), result.direction(Write).ios), (None, 16));
+    let absent = run("[j]\nrw=write\nfilename=absent\n", &mut backend);
+    assert!(message(&absent).contains("open of 'absent' failed"), "{}", message(&absent));
+    assert!(!backend.files.contains_key("absent"), "nothing is made");
+}
+
+#[test]
 fn what_an_earlier_run_wrote_is_checked_without_writing() {
     let job = "[j]\nrw=randwrite\nsize=256k\nverify=md5\n";
     let mut backend = Memory::default();

@@ -220,7 +220,8 @@ impl Minimum {
             now_ns
         });
         let spent_ns = now_ns - since_ns;
-        if spent_ns < job.pace.cycle_ns {
+        // Looked at when something has completed: between the operations of a slow rate is no rate.
+        if spent_ns < job.pace.cycle_ns || self.ios == done.map(|d| d.0) {
             return None;
         }
         let rate = |amount: u64| {

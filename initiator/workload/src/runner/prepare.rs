@@ -32,7 +32,7 @@ impl<B: Backend> Runner<B> {
     /// A file that is to be written, or laid out, is made when it is absent.
     pub(super) fn creates_files(&self) -> bool {
         let sized = self.job.size.is_some() || self.job.filesize.is_some();
-        self.job.rw.writes() || (sized && self.job.verify == job::Verify::None)
+        sized && (self.job.rw.writes() || self.job.verify == job::Verify::None)
     }
 
     /// Every file is open: where to work, and what is missing.

@@ -26,6 +26,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("latency_percentile", "unit test"),
     ("latency_run", "unit test"),
     ("max_latency", "unit test"),
+    ("lat_percentiles", "unit test"),
     ("percentile_list", "unit test"),
     ("bwavgtime", "unit test"),
     ("steadystate", "unit test"),

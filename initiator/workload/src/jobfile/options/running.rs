@@ -91,6 +91,8 @@ pub(super) static OPTIONS: &[OptionDoc] = &[
         |j, v| flag(v).map(|b| j.latency_target.keeps_running = b)),
     works("max_latency", "", "TIME[,TIME]", "an operation that takes longer ends the job; microseconds unless it says",
         |j, v| by_direction(v, |t| time_us(Some(t))).map(|said| set_said(&mut j.max_latency_ns, said))),
+    works("lat_percentiles", "", "", "percentiles of the whole latency, which completion latency then is too: nothing is counted as submitting",
+        |j, v| flag(v).map(|b| j.lat_percentiles = b)),
     works("percentile_list", "", "P[:P...]", "percentiles to report, from lowest to highest",
         percentiles),
     works("bwavgtime", "", "MSEC", "how often bandwidth and IOPS are sampled for the report; 500 unless told",

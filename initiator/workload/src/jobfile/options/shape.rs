@@ -118,7 +118,8 @@ fn filename(job: &mut Job, value: Option<&str>) -> Result<(), String> {
 }
 
 fn filename_format(job: &mut Job, value: Option<&str>) -> Result<(), String> {
-    let format = path(value)?;
+    // fio's $clientuid is empty without --client.
+    let format = path(value)?.replace("$clientuid", "");
     let rest = format.replace("$jobname", "").replace("$jobnum", "").replace("$filenum", "");
     if rest.contains('$') {
         return Err(format!("'{format}': only $jobname, $jobnum and $filenum are known"));
