@@ -3,16 +3,15 @@
 //! Threading: owned by one job poller on one reactor. Per operation nothing is allocated: what is
 //! built here is moved, and only opening a file and failing make text.
 //!
-//! Faults survived: a server that leaves the attributes out of a reply (they are asked for), one
-//! that hands out something that is no regular file, and one that restarts and thereby forgets
-//! unstable writes (the next COMMIT fails and says so).
+//! Faults survived: a server that leaves the attributes out of a reply (they are asked for), and one
+//! that hands out something that is no regular file.
 
 use client::{Client, Done, File, MountId, Op, Output, Received, Submission};
 use hugepages::{Buffer, Pool};
 use reactor::{Clock, Timestamp};
 use verbs::Provider;
 use wire::nfs3::{FileType, Sattr, StableHow};
-use workload::backend::{Backend, Io, IoDone, IoError, IoOp, IoResult};
+use workload::backend::{Backend, Durability, Io, IoDone, IoError, IoOp, IoResult};
 
 /// Permission bits of the files that jobs make.
 const FILE_MODE: u32 = 0o644;
@@ -59,32 +58,6 @@ pub(crate) struct MountBackend<P: Provider> {
     pool: Option<Pool>,
     /// Files that were opened without learning their size, by tag.
     unsized_files: Vec<(u64, File)>,
-    server: ServerLife,
-}
-
-/// Whether the server that COMMITs is still the one that took the writes.
-#[derive(Debug, Default)]
-struct ServerLife {
-    verifier: Option<[u8; 8]>,
-    restarted: bool,
-}
-
-impl ServerLife {
-    /// RFC 1813 §3.3.21: another verifier than before means that the server has restarted in
-    /// between.
-    fn see(&mut self, verifier: [u8; 8]) {
-        let before = self.verifier.replace(verifier);
-        self.restarted |= before.is_some_and(|before| before != verifier);
-    }
-
-    /// A COMMIT has come back. It vouches for the writes before it only if there was no restart.
-    fn committed(&mut self) -> Result<(), IoError> {
-        if std::mem::take(&mut self.restarted) {
-            let what = "the server has restarted: writes that were not committed may be lost";
-            return Err(failure(EIO, what));
-        }
-        Ok(())
-    }
 }
 
 impl<P: Provider> MountBackend<P> {
@@ -102,7 +75,6 @@ impl<P: Provider> MountBackend<P> {
             prefix,
             pool: None,
             unsized_files: Vec::new(),
-            server: ServerLife::default(),
         }
     }
 
@@ -122,11 +94,16 @@ impl<P: Provider> MountBackend<P> {
             IoOp::Read { file, offset, len, buf } => {
                 (Op::Read { file, offset, len }, Some(buf.buffer))
             }
-            IoOp::Write { file, offset, len, buf, stable } => {
-                let stable = if stable { StableHow::FileSync } else { StableHow::Unstable };
-                (Op::Write { file, offset, len, stable }, Some(buf.buffer))
+            IoOp::Write { file, offset, len, buf, durability } => {
+                let write = |stable| Op::Write { file, offset, len, stable };
+                let op = match durability {
+                    Durability::Bare => write(StableHow::Unstable),
+                    Durability::Kept => Op::WriteBack { file, offset, len },
+                    Durability::Stable => write(StableHow::FileSync),
+                };
+                (op, Some(buf.buffer))
             }
-            IoOp::Commit { file } => (Op::Commit { file, offset: 0, count: 0 }, None),
+            IoOp::Commit { file } => (Op::Sync { file }, None),
             IoOp::Open { path, create } => {
                 let path = format!("{}{path}", self.prefix);
                 (Op::Open { path, create: create.then_some(FILE_MODE) }, None)
@@ -146,10 +123,16 @@ impl<P: Provider> MountBackend<P> {
         let op = match (refused.op, buffer) {
             (Op::Read { file, offset, len }, Some(buf)) => IoOp::Read { file, offset, len, buf },
             (Op::Write { file, offset, len, stable }, Some(buf)) => {
-                let stable = stable == StableHow::FileSync;
-                IoOp::Write { file, offset, len, buf, stable }
+                let durability = match stable {
+                    StableHow::Unstable => Durability::Bare,
+                    _ => Durability::Stable,
+                };
+                IoOp::Write { file, offset, len, buf, durability }
             }
-            (Op::Commit { file, .. }, _) => IoOp::Commit { file },
+            (Op::WriteBack { file, offset, len }, Some(buf)) => {
+                IoOp::Write { file, offset, len, buf, durability: Durability::Kept }
+            }
+            (Op::Sync { file }, _) => IoOp::Commit { file },
             (Op::Open { mut path, create }, _) => {
                 IoOp::Open { path: path.split_off(self.prefix.len()), create: create.is_some() }
             }
@@ -180,14 +163,7 @@ impl<P: Provider> MountBackend<P> {
     fn result(&mut self, tag: u64, output: Output) -> Option<Result<IoResult<File>, IoError>> {
         Some(match output {
             Output::Read { count, .. } => Ok(IoResult::Bytes(count)),
-            Output::Written { count, verifier, .. } => {
-                self.server.see(verifier);
-                Ok(IoResult::Bytes(count))
-            }
-            Output::Committed { verifier } => {
-                self.server.see(verifier);
-                self.server.committed().map(|()| IoResult::Done)
-            }
+            Output::Written { count, .. } => Ok(IoResult::Bytes(count)),
             Output::Opened { file, attributes: Some(found) } => {
                 regular(found.file_type).map(|()| opened(file, found.size))
             }
@@ -205,9 +181,11 @@ impl<P: Provider> MountBackend<P> {
                 }
             }
             Output::Fsstat(space) => Ok(IoResult::Available(space.available_bytes)),
-            Output::Nothing | Output::Access(_) | Output::Fsinfo(_) | Output::Listing { .. } => {
-                Ok(IoResult::Done)
-            }
+            Output::Committed { .. }
+            | Output::Nothing
+            | Output::Access(_)
+            | Output::Fsinfo(_)
+            | Output::Listing { .. } => Ok(IoResult::Done),
         })
     }
 
@@ -275,23 +253,4 @@ fn regular(file_type: FileType) -> Result<(), IoError> {
 
 fn failure(errno: i32, message: &str) -> IoError {
     IoError { errno, message: message.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{EIO, ServerLife};
-
-    #[test]
-    fn a_commit_after_a_restart_does_not_vouch_for_the_writes_before_it() {
-        let mut server = ServerLife::default();
-        server.see([1; 8]);
-        server.see([1; 8]);
-        assert!(server.committed().is_ok());
-        server.see([2; 8]);
-        let error = server.committed().expect_err("writes may be lost");
-        assert_eq!(error.errno, EIO);
-        assert!(error.message.contains("restarted"), "{error}");
-        server.see([2; 8]);
-        assert!(server.committed().is_ok(), "what was written since is safe");
-    }
 }

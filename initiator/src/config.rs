@@ -10,6 +10,8 @@ use reactor::IdlePolicy;
 use rpcrdma::{BufferConfig, EndpointConfig, TransportConfig};
 use serde::Deserialize;
 use wire::rpc::{Auth, AuthSys};
+use workload::backend::Durability;
+use workload::{Instance, Job};
 
 use crate::values::{
     Cores, HugepagePolicy, Idle, PageSize, Recovery, Registration, Security, SecurityFlavor, Size,
@@ -17,6 +19,8 @@ use crate::values::{
 
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Default of `uncommitted_max`: fits beside the rest where little memory may be locked.
+const UNCOMMITTED_MAX: u64 = 4 << 20;
 /// How long each step of MOUNT over TCP may take.
 const MOUNT_STEP: Duration = Duration::from_secs(10);
 
@@ -110,6 +114,10 @@ section! {
         /// (window where the device can) [default: auto]
         #[arg(long, value_name = "HOW")]
         registration: Registration,
+        /// Written data that is kept until it is proven durable, on each mount, in buffers of
+        /// their own; with more than that out, writes wait for a COMMIT [default: 4m]
+        #[arg(long, value_name = "SIZE")]
+        uncommitted_max: Size,
     }
 }
 
@@ -229,6 +237,16 @@ impl Settings {
         let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
         self.transport_config(nowhere)?;
         self.endpoint_config().map(drop)
+    }
+
+    /// Memory for what these jobs write and will ask to be made durable.
+    pub(crate) fn uncommitted_max(&self, instances: &[Instance]) -> u64 {
+        let keeps = |job: &Job| job.rw.writes() && job.durability() == Durability::Kept;
+        // Files to read may have to be laid out.
+        let lays_out = |job: &Job| job.rw.reads() && job.size.is_some();
+        let needed = instances.iter().any(|of| keeps(&of.job) || lays_out(&of.job));
+        let max = self.memory.uncommitted_max.as_ref().map_or(UNCOMMITTED_MAX, |size| size.0);
+        if needed { max } else { 0 }
     }
 
     pub(crate) fn hugepages(&self) -> hugepages::Policy {

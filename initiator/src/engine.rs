@@ -217,6 +217,7 @@ impl Stage<'_> {
             root: located.root,
             auth: settings.credential(),
             queue_depth: depth,
+            uncommitted_max: settings.uncommitted_max(&instances),
             transport,
         };
         let (directory, endpoint) = (located.rest.clone(), settings.endpoint_config()?);

@@ -31,6 +31,8 @@ pub struct Plan {
     pub transport: TransportConfig,
     /// Of the client's mount.
     pub queue_depth: u32,
+    /// Of the client's mount.
+    pub uncommitted_max: u64,
     /// Of the target; addresses are filled in.
     pub target: Config,
 }
@@ -49,7 +51,7 @@ impl Default for Plan {
             staging_buffers: 8,
             ..Config::default()
         };
-        Self { transport, queue_depth: 64, target }
+        Self { transport, queue_depth: 64, uncommitted_max: 0, target }
     }
 }
 
@@ -101,6 +103,7 @@ impl House {
             root: located.root,
             auth: credential(),
             queue_depth: plan.queue_depth,
+            uncommitted_max: plan.uncommitted_max,
             transport: plan.transport,
         };
         prepare(&fabric);

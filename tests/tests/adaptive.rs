@@ -249,7 +249,13 @@ where
     let mut transport = TransportConfig::new(serving.nfs);
     transport.buffers = Plan::default().transport.buffers;
     change(&mut transport);
-    let config = MountConfig { root: located.root, auth: credential(), queue_depth: 16, transport };
+    let config = MountConfig {
+        root: located.root,
+        auth: credential(),
+        queue_depth: 16,
+        uncommitted_max: 0,
+        transport,
+    };
     let mount = client.mount(&config, now).unwrap();
     let (session, driver) = Session::new(client, mount, now);
     reactor.add_poller(driver).unwrap();

@@ -47,7 +47,13 @@ where
     let mut client = Client::new(fabric, EndpointConfig::default());
     let mut transport = TransportConfig::new(nfs);
     transport.buffers = Plan::default().transport.buffers;
-    let config = MountConfig { root: located.root, auth: credential(), queue_depth, transport };
+    let config = MountConfig {
+        root: located.root,
+        auth: credential(),
+        queue_depth,
+        uncommitted_max: 1 << 20,
+        transport,
+    };
     let mount = client.mount(&config, now).unwrap();
     let (session, driver) = Session::new(client, mount, now);
     reactor.add_poller(driver).unwrap();

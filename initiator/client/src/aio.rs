@@ -51,7 +51,7 @@ use hugepages::Buffer;
 use reactor::{Poller, Progress, Timestamp, Turn, WakeSources};
 use rpcrdma::Pieces;
 use verbs::Provider;
-use wire::nfs3::{Fattr, StableHow};
+use wire::nfs3::{Fattr, Sattr, StableHow};
 
 use crate::mount::{Limits, MountState};
 use crate::op::{Done, File, Op, Output, Submission};
@@ -179,7 +179,7 @@ impl<P: Provider> Session<P> {
         match done.result? {
             Output::Opened { file, attributes } => {
                 let session = self.clone();
-                Ok(OpenFile { session, file, attributes, unstable: Cell::new(None) })
+                Ok(OpenFile { session, file, attributes })
             }
             _ => Err(Error::NotMounted),
         }
@@ -191,13 +191,15 @@ impl<P: Provider> Session<P> {
     }
 }
 
-/// An open file.
+/// An open file, with the promises of a file on NFS: what [`OpenFile::commit`] or
+/// [`OpenFile::close`] has returned for is durable, whatever becomes of the server.
+///
+/// Dropping it commits nothing and tells nobody: what it has written is committed when another
+/// opening of the file does so or when the mount needs the room, and is lost with the mount.
 pub struct OpenFile<P: Provider> {
     session: Session<P>,
     file: File,
     attributes: Option<Fattr>,
-    /// Verifier of writes that are not durable yet.
-    unstable: Cell<Option<[u8; 8]>>,
 }
 
 impl<P: Provider> OpenFile<P> {
@@ -215,12 +217,18 @@ impl<P: Provider> OpenFile<P> {
 
     /// Reads up to `len` bytes at `offset` into the buffer; 0 at the end of the file. The buffer
     /// may be of the mount's pool or of the caller's own memory.
+    ///
+    /// Like every read here it first commits those of the bytes that were written and are not
+    /// durable yet: a server that has restarted would return what was there before them.
     pub async fn read(
         &self,
         offset: u64,
         len: u32,
         buffer: Buffer,
     ) -> (Result<u32, Error>, Option<Buffer>) {
+        if let Err(error) = self.settle(offset, len).await {
+            return (Err(error), Some(buffer));
+        }
         let op = Op::Read { file: self.file, offset, len };
         let done = self.session.op(op, Some(buffer)).await.in_buffer();
         (done.result.and_then(read_count), done.buffer)
@@ -234,6 +242,9 @@ impl<P: Provider> OpenFile<P> {
         pieces: Pieces,
     ) -> (Result<u32, Error>, Option<Pieces>) {
         let len = length(&pieces);
+        if let Err(error) = self.settle(offset, len).await {
+            return (Err(error), Some(pieces));
+        }
         let op = Op::Read { file: self.file, offset, len };
         let done = self.session.op_vectored(op, pieces).await;
         (done.result.and_then(read_count), done.pieces)
@@ -242,84 +253,95 @@ impl<P: Provider> OpenFile<P> {
     /// Reads as [`OpenFile::read`] does, and leaves the data where it arrived: it is
     /// [`Done::data`].
     pub async fn read_in_place(&self, offset: u64, len: u32, buffer: Buffer) -> Done {
+        if let Err(error) = self.settle(offset, len).await {
+            return Done::new(0, Err(error), Some(buffer));
+        }
         self.session.op(Op::Read { file: self.file, offset, len }, Some(buffer)).await
     }
 
-    /// Writes the first `len` bytes of the buffer at `offset`; tells how many the server took.
-    /// The data is durable after [`OpenFile::commit`]. The buffer may be of the mount's pool or of
-    /// the caller's own memory.
+    /// Writes the first `len` bytes of the buffer at `offset`, all of them, and tells so. They are
+    /// durable after [`OpenFile::commit`]; until then they are kept, so that a buffer of the mount's
+    /// pool is exchanged for another one. Memory of the caller's own is copied and comes back.
     pub async fn write(
         &self,
         offset: u64,
         len: u32,
         buffer: Buffer,
     ) -> (Result<u32, Error>, Option<Buffer>) {
-        let done = self.session.op(self.write_op(offset, len), Some(buffer)).await;
-        (done.result.and_then(|output| self.write_count(output)), done.buffer)
+        let op = Op::WriteBack { file: self.file, offset, len };
+        let done = self.session.op(op, Some(buffer)).await;
+        (done.result.and_then(write_count), done.buffer)
     }
 
     /// Writes the pieces one behind the other at `offset`, as pwritev(2) does; tells how many
-    /// bytes the server took. Durable after [`OpenFile::commit`].
+    /// bytes the server took. These are durable: pieces are not kept.
     pub async fn write_vectored(
         &self,
         offset: u64,
         pieces: Pieces,
     ) -> (Result<u32, Error>, Option<Pieces>) {
-        let op = self.write_op(offset, length(&pieces));
+        let (file, len, stable) = (self.file, length(&pieces), StableHow::FileSync);
+        if let Err(error) = self.settle(offset, len).await {
+            return (Err(error), Some(pieces));
+        }
+        let op = Op::Write { file, offset, len, stable };
         let done = self.session.op_vectored(op, pieces).await;
-        (done.result.and_then(|output| self.write_count(output)), done.pieces)
+        (done.result.and_then(write_count), done.pieces)
     }
 
-    fn write_op(&self, offset: u64, len: u32) -> Op {
-        Op::Write { file: self.file, offset, len, stable: StableHow::Unstable }
+    /// Nothing of these bytes is left that might be written again.
+    async fn settle(&self, offset: u64, len: u32) -> Result<(), Error> {
+        if self.is_uncommitted(offset, len.into()) { self.commit().await } else { Ok(()) }
     }
 
-    fn write_count(&self, output: Output) -> Result<u32, Error> {
-        match output {
-            Output::Written { count, committed, verifier } => {
-                self.wrote(committed, verifier).map(|()| count)
-            }
-            _ => Err(Error::NotMounted),
-        }
-    }
-
-    fn wrote(&self, committed: StableHow, verifier: [u8; 8]) -> Result<(), Error> {
-        if committed != StableHow::Unstable {
-            return Ok(());
-        }
-        match self.unstable.replace(Some(verifier)) {
-            Some(before) if before != verifier => Err(Error::VerifierChanged),
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes everything written so far durable.
+    /// Makes everything durable whose write has returned, as fsync(2) does. A server that has
+    /// restarted costs time: what it lost is written again.
     ///
     /// # Errors
-    /// [`Error::VerifierChanged`] when the server restarted in between: write again.
+    /// What the server refuses, ENOSPC for instance. The data is still kept: try again.
     pub async fn commit(&self) -> Result<(), Error> {
-        let op = Op::Commit { file: self.file, offset: 0, count: 0 };
-        match self.session.op(op, None).await.result? {
-            Output::Committed { verifier } => match self.unstable.take() {
-                Some(before) if before != verifier => Err(Error::VerifierChanged),
-                _ => Ok(()),
-            },
-            _ => Err(Error::NotMounted),
+        self.session.op(Op::Sync { file: self.file }, None).await.result.map(drop)
+    }
+
+    /// Sets the size. What was written before is committed first, so that nothing of it is written
+    /// again behind the new end.
+    ///
+    /// # Errors
+    /// As [`OpenFile::commit`], and what the server refuses.
+    pub async fn set_size(&self, size: u64) -> Result<(), Error> {
+        if self.is_uncommitted(0, u64::MAX) {
+            self.commit().await?;
         }
+        let attributes = Sattr { size: Some(size), ..Sattr::default() };
+        let op = Op::Setattr { file: self.file, attributes };
+        self.session.op(op, None).await.result.map(drop)
+    }
+
+    fn is_uncommitted(&self, offset: u64, len: u64) -> bool {
+        let shared = &self.session.shared;
+        shared.client.borrow().is_uncommitted(shared.mount, self.file, offset, len)
     }
 
     /// Closes the file, as close(2) on NFS does: what is not durable is committed first.
     ///
     /// # Errors
-    /// As [`OpenFile::commit`].
+    /// As [`OpenFile::commit`]. The data is still kept; who wants to try again opens the file and
+    /// commits.
     pub async fn close(self) -> Result<(), Error> {
-        if self.unstable.get().is_some() { self.commit().await } else { Ok(()) }
+        if self.is_uncommitted(0, u64::MAX) { self.commit().await } else { Ok(()) }
     }
 }
 
 fn read_count(output: Output) -> Result<u32, Error> {
     match output {
         Output::Read { count, .. } => Ok(count),
+        _ => Err(Error::NotMounted),
+    }
+}
+
+fn write_count(output: Output) -> Result<u32, Error> {
+    match output {
+        Output::Written { count, .. } => Ok(count),
         _ => Err(Error::NotMounted),
     }
 }

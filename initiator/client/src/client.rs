@@ -21,6 +21,9 @@ const EVENTS_EVERY_NS: u64 = 1_000_000;
 /// reports to another thread of the process.
 const EVENTS_ASLEEP_EVERY_NS: u64 = 1_000_000_000;
 
+/// Buffers of uncommitted data, at most.
+const EXCHANGED_MAX: u32 = 1 << 20;
+
 /// How to make a mount.
 #[derive(Clone, Debug)]
 pub struct MountConfig {
@@ -30,6 +33,10 @@ pub struct MountConfig {
     pub auth: Auth,
     /// Operations that may be submitted and not yet returned.
     pub queue_depth: u32,
+    /// Bytes of buffers that [`Op::WriteBack`](crate::Op::WriteBack) may take in exchange for
+    /// others: more buffers of the mount's pool, beyond those that `transport` says. With 0 each
+    /// such write waits until it is durable.
+    pub uncommitted_max: u64,
     /// Its connections.
     pub transport: TransportConfig,
 }
@@ -60,9 +67,29 @@ impl<P: Provider> Client<P> {
     /// # Errors
     /// A setting out of range, or no RDMA on this host.
     pub fn mount(&mut self, config: &MountConfig, now: Timestamp) -> Result<MountId, Error> {
-        let first = self.endpoint.connect(config.transport.clone(), now)?;
+        let MountConfig { root, auth, queue_depth, uncommitted_max, transport } = config;
+        let buffer_len = transport.buffers.buffer_len;
+        let exchanged_max = uncommitted_max / u64::from(buffer_len.max(1));
+        let exchanged_max = exchanged_max.min(EXCHANGED_MAX.into()) as u32;
+        let mut transport = transport.clone();
+        transport.buffers.count = transport.buffers.count.saturating_add(exchanged_max);
+        let links = self.connect(transport, now)?;
+        let index = self.mounts.list.len() as u32;
+        let mut mount = Mount::new(index, links, *root, auth, *queue_depth, exchanged_max);
+        mount.limits.read_max = buffer_len;
+        mount.limits.write_max = buffer_len;
+        mount.patience = config.transport.patience();
+        self.mounts.list.push(mount);
+        self.events_due = now;
+        Ok(MountId(index))
+    }
+
+    /// Begins to make a mount's connections.
+    fn connect(&mut self, transport: TransportConfig, now: Timestamp) -> Result<Links, Error> {
+        let nconnect = transport.nconnect;
+        let first = self.endpoint.connect(transport, now)?;
         let mut connections = vec![first];
-        for _ in 1..config.transport.nconnect {
+        for _ in 1..nconnect {
             match self.endpoint.connect_beside(first, now) {
                 Ok(another) => connections.push(another),
                 Err(error) => {
@@ -71,16 +98,7 @@ impl<P: Provider> Client<P> {
                 }
             }
         }
-        let index = self.mounts.list.len() as u32;
-        let MountConfig { root, auth, queue_depth, transport } = config;
-        let mut mount = Mount::new(index, Links::new(connections), *root, auth, *queue_depth);
-        let buffer_len = transport.buffers.buffer_len;
-        mount.limits.read_max = buffer_len;
-        mount.limits.write_max = buffer_len;
-        mount.patience = transport.patience();
-        self.mounts.list.push(mount);
-        self.events_due = now;
-        Ok(MountId(index))
+        Ok(Links::new(connections))
     }
 
     /// Takes an operation. Its result comes from [`Client::next_done`], even when it is refused
@@ -177,6 +195,19 @@ impl<P: Provider> Client<P> {
     #[must_use]
     pub fn in_flight(&self, mount: MountId) -> usize {
         self.get(mount).map_or(0, Mount::in_flight)
+    }
+
+    /// Bytes that were written to a file by [`Op::WriteBack`](crate::Op::WriteBack) and are not
+    /// proven durable.
+    #[must_use]
+    pub fn uncommitted(&self, mount: MountId, file: File) -> u64 {
+        self.get(mount).map_or(0, |mount| mount.uncommitted(file))
+    }
+
+    /// Whether some of these bytes of a file are not proven durable.
+    #[must_use]
+    pub fn is_uncommitted(&self, mount: MountId, file: File, offset: u64, len: u64) -> bool {
+        self.get(mount).is_some_and(|mount| mount.is_uncommitted(file, offset, len))
     }
 
     /// Registered buffers for data, once the connection is made.

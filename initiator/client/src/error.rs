@@ -125,7 +125,8 @@ pub enum Error {
         /// The name, shortened.
         name: String,
     },
-    /// The server has lost unstable writes: its verifier changed.
+    /// The server has lost unstable writes: its verifier changed. For who compares verifiers
+    /// himself, with bare WRITEs and COMMITs.
     #[error("the server restarted since the data was written: it may be lost, write it again")]
     VerifierChanged,
     /// The mount is not (or no more) usable.

@@ -1,5 +1,7 @@
 //! One mount on one reactor: its operations in flight and waiting, and its results.
 
+mod durable;
+
 use std::collections::VecDeque;
 
 use hugepages::Buffer;
@@ -14,6 +16,7 @@ use crate::links::Links;
 use crate::op::{Done, File, Op, Output, Submission};
 use crate::procedure::{self, Placed, Step};
 use crate::walk::Walk;
+use durable::{Kept, OWN_MAX, Progress};
 
 /// Largest transfers, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +42,20 @@ pub enum MountState {
     Gone(Error),
 }
 
-/// Tag of the FSINFO that every mount begins with.
-const FSINFO_TAG: u64 = u64::MAX;
+/// Whose a task is.
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    /// The caller's, and it has no more to it than its operation.
+    Plain,
+    /// The FSINFO that every mount begins with.
+    Greeting,
+    /// The caller's, a write whose data is kept.
+    Kept(Progress),
+    /// The COMMIT of a file with kept data, sent at `mark`.
+    Commit { at: u32, mark: u64 },
+    /// An extent of kept data, again.
+    Resend { index: usize, progress: Progress },
+}
 
 /// An operation on its way.
 #[derive(Debug)]
@@ -53,6 +68,7 @@ struct Task {
     buffer: Option<Buffer>,
     /// Likewise.
     pieces: Option<Pieces>,
+    role: Role,
 }
 
 /// One mount.
@@ -70,6 +86,11 @@ pub(crate) struct Mount {
     done: VecDeque<Done>,
     /// Of a soft mount: how long an operation may wait, in nanoseconds, and what it ends with then.
     pub(crate) patience: Option<(u64, rpcrdma::Error)>,
+    /// When the mount was last looked after.
+    now: Timestamp,
+    queue_depth: usize,
+    /// Written data that is not proven durable.
+    kept: Kept,
     /// Its connections have come up.
     pub(crate) greet: bool,
     /// The transport has no room; it says when there is.
@@ -85,9 +106,10 @@ impl Mount {
         root: FileHandle,
         auth: &Auth,
         queue_depth: u32,
+        exchanged_max: u32,
     ) -> Self {
         // One more for the FSINFO.
-        let slots = queue_depth + 1;
+        let slots = queue_depth + 1 + OWN_MAX;
         Self {
             index,
             links,
@@ -100,6 +122,9 @@ impl Mount {
             waiting: VecDeque::with_capacity(slots as usize),
             done: VecDeque::with_capacity(slots as usize),
             patience: None,
+            now: Timestamp(0),
+            queue_depth: queue_depth as usize,
+            kept: Kept::new(exchanged_max),
             greet: false,
             parked: false,
             ending: None,
@@ -110,6 +135,16 @@ impl Mount {
         File { handle: self.root }
     }
 
+    /// Bytes of a file that are not proven durable.
+    pub(crate) fn uncommitted(&self, file: File) -> u64 {
+        self.kept.bytes(file)
+    }
+
+    /// Whether some of these bytes of a file are not proven durable.
+    pub(crate) fn is_uncommitted(&self, file: File, offset: u64, len: u64) -> bool {
+        self.kept.overlaps(file, offset, len)
+    }
+
     /// Operations that have not come back.
     pub(crate) fn in_flight(&self) -> usize {
         self.tasks.len() - self.free.len()
@@ -117,10 +152,11 @@ impl Mount {
 
     /// The connections are up: asks for the server's limits first.
     pub(crate) fn established<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
+        self.kept.use_pool(self.links.ids().find_map(|id| endpoint.pool(id)));
         let op = Op::Fsinfo { file: self.root() };
-        let fsinfo = Submission { tag: FSINFO_TAG, op, buffer: None, pieces: None };
+        let fsinfo = Submission { tag: 0, op, buffer: None, pieces: None };
         // The slot was set aside for it.
-        let _ = self.enqueue(fsinfo, endpoint, now);
+        let _ = self.enqueue(fsinfo, Role::Greeting, endpoint, now);
     }
 
     /// Takes an operation, or gives it back when the queue is full.
@@ -131,7 +167,7 @@ impl Mount {
         endpoint: &mut Endpoint<P>,
         now: Timestamp,
     ) -> Result<(), Submission> {
-        if self.done.len() + self.in_flight() >= self.tasks.len() - 1 {
+        if self.done.len() + self.in_flight() - self.kept.own as usize >= self.queue_depth {
             return Err(submission);
         }
         let refusal = match &self.state {
@@ -144,20 +180,30 @@ impl Mount {
             self.done.push_back(Done { pieces, ..Done::new(tag, Err(error), buffer) });
             return Ok(());
         }
-        self.enqueue(submission, endpoint, now)
+        self.enqueue(submission, Role::Plain, endpoint, now)
     }
 
     #[inline]
     fn enqueue<P: Provider>(
         &mut self,
         submission: Submission,
+        role: Role,
         endpoint: &mut Endpoint<P>,
         now: Timestamp,
     ) -> Result<(), Submission> {
         let Some(slot) = self.free.pop() else { return Err(submission) };
         let Submission { tag, op, buffer, pieces } = submission;
         let walk = Walk::new(self.root);
-        self.tasks[slot as usize] = Some(Task { tag, op, walk, since: now, buffer, pieces });
+        let keeps = match &op {
+            Op::WriteBack { file, .. } | Op::Sync { file } => Some(*file),
+            _ => None,
+        };
+        self.tasks[slot as usize] = Some(Task { tag, op, walk, since: now, buffer, pieces, role });
+        if let Some(file) = keeps
+            && !self.admit(slot, file)
+        {
+            return Ok(());
+        }
         if self.waiting.is_empty() {
             if !self.start(slot, endpoint, now) {
                 self.waiting.push_back(slot);
@@ -171,6 +217,7 @@ impl Mount {
     /// Hands waiting operations to the transport until it has no room.
     #[inline]
     pub(crate) fn pump<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
+        self.now = now;
         while !self.parked
             && let Some(&slot) = self.waiting.front()
             && self.start(slot, endpoint, now)
@@ -268,11 +315,31 @@ impl Mount {
         pieces: Option<Pieces>,
         received: Option<Received>,
     ) {
-        let Some(task) = self.tasks[slot as usize].take() else { return };
-        self.free.push(slot);
-        if task.tag == FSINFO_TAG {
+        let Some(task) = &mut self.tasks[slot as usize] else { return };
+        let role = match task.role {
+            Role::Plain => return self.answer(slot, result, buffer, pieces, received),
+            role => role,
+        };
+        let buffer = buffer.or_else(|| task.buffer.take());
+        if let Role::Greeting = role {
+            self.tasks[slot as usize] = None;
+            self.free.push(slot);
             return self.mounted(result);
         }
+        self.kept_finished(slot, role, result, buffer);
+    }
+
+    /// Hands a result to the caller.
+    fn answer(
+        &mut self,
+        slot: u32,
+        result: Result<Output, Error>,
+        buffer: Option<Buffer>,
+        pieces: Option<Pieces>,
+        received: Option<Received>,
+    ) {
+        let Some(task) = self.tasks[slot as usize].take() else { return };
+        self.free.push(slot);
         let (tag, buffer, pieces) = (task.tag, buffer.or(task.buffer), pieces.or(task.pieces));
         self.done.push_back(Done { tag, result, buffer, pieces, received });
     }
@@ -298,6 +365,7 @@ impl Mount {
         while let Some(slot) = self.waiting.pop_front() {
             self.finish(slot, Err(error.clone()), None, None, None);
         }
+        self.kept_gone(&error);
     }
 
     pub(crate) fn next_done(&mut self) -> Option<Done> {

@@ -55,7 +55,9 @@ pub enum Op {
         /// Bytes.
         len: u32,
     },
-    /// Writes the first `len` bytes of the buffer, or the pieces, at `offset`.
+    /// Writes the first `len` bytes of the buffer, or the pieces, at `offset`: the bare WRITE. What
+    /// an unstable one wrote is lost if the server restarts before a COMMIT; whoever uses it
+    /// compares verifiers.
     Write {
         /// To which file.
         file: File,
@@ -65,6 +67,28 @@ pub enum Op {
         len: u32,
         /// How stable before the answer.
         stable: StableHow,
+    },
+    /// Writes the first `len` bytes of the buffer at `offset`, all of them, and keeps them until
+    /// they are proven durable: if the server restarts, they are written again. The result comes
+    /// with another buffer of the mount's pool, or, if there are too many uncommitted bytes, with
+    /// the same one once they are durable. Memory of the caller's own is copied and comes back.
+    ///
+    /// What is kept is ordered among these writes and [`Op::Sync`] of one client; before bare
+    /// writes, or another size, for the same bytes: sync.
+    WriteBack {
+        /// To which file.
+        file: File,
+        /// Byte offset.
+        offset: u64,
+        /// Bytes.
+        len: u32,
+    },
+    /// fsync: when it has succeeded, everything whose [`Op::WriteBack`] had a result before is
+    /// durable, whatever became of the server meanwhile. When it fails the data is still kept and
+    /// another one tries again.
+    Sync {
+        /// Which file.
+        file: File,
     },
     /// Creates a file in a directory.
     Create {
@@ -82,7 +106,7 @@ pub enum Op {
         /// Which name.
         name: String,
     },
-    /// Makes unstable writes durable; a count of 0 means to the end of the file.
+    /// Makes unstable writes durable, the bare COMMIT; a count of 0 means to the end of the file.
     Commit {
         /// Which file.
         file: File,
@@ -126,7 +150,7 @@ pub struct Submission {
     pub tag: u64,
     /// What to do.
     pub op: Op,
-    /// Needed by Read, Write and Readdirplus; it comes back with the result, never before. It may
+    /// Needed by Read, Write, WriteBack and Readdirplus; it comes back with the result, never before. It may
     /// be of the mount's pool or memory of the caller's own (see [`Buffer::from_vec`]).
     pub buffer: Option<Buffer>,
     /// Instead of a buffer, for Read and Write: several pieces, as preadv(2) and pwritev(2) take
@@ -141,7 +165,7 @@ pub struct Done {
     pub tag: u64,
     /// What came of it.
     pub result: Result<Output, Error>,
-    /// The buffer, whatever the outcome.
+    /// The buffer, whatever the outcome; after WriteBack it may be another one.
     pub buffer: Option<Buffer>,
     /// Or the pieces.
     pub pieces: Option<Pieces>,
@@ -211,7 +235,7 @@ pub enum Output {
         /// Whether the end of the file was reached.
         eof: bool,
     },
-    /// Of Write.
+    /// Of Write and WriteBack.
     Written {
         /// Bytes that the server took; fewer than given as it likes.
         count: u32,
@@ -220,7 +244,7 @@ pub enum Output {
         /// Of the server's life: unstable data is lost when it changes.
         verifier: [u8; 8],
     },
-    /// Of Commit: compare with that of the writes.
+    /// Of Commit: compare with that of the writes. Of Sync: it has been compared.
     Committed {
         /// The verifier.
         verifier: [u8; 8],

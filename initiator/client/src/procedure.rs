@@ -22,10 +22,10 @@ pub(crate) fn of(op: &Op, walk: &Walk) -> (u32, &'static str) {
         Op::Lookup { .. } => (p::LOOKUP, "LOOKUP"),
         Op::Access { .. } => (p::ACCESS, "ACCESS"),
         Op::Read { .. } => (p::READ, "READ"),
-        Op::Write { .. } => (p::WRITE, "WRITE"),
+        Op::Write { .. } | Op::WriteBack { .. } => (p::WRITE, "WRITE"),
         Op::Create { .. } => (p::CREATE, "CREATE"),
         Op::Remove { .. } => (p::REMOVE, "REMOVE"),
-        Op::Commit { .. } => (p::COMMIT, "COMMIT"),
+        Op::Commit { .. } | Op::Sync { .. } => (p::COMMIT, "COMMIT"),
         Op::Fsinfo { .. } => (p::FSINFO, "FSINFO"),
         Op::Fsstat { .. } => (p::FSSTAT, "FSSTAT"),
         Op::Readdirplus { .. } => (p::READDIRPLUS, "READDIRPLUS"),
@@ -55,7 +55,8 @@ pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Erro
     };
     match op {
         Op::Read { len, .. } => transfer("READ", *len, limits.rtmax),
-        Op::Write { len, .. } => transfer("WRITE", *len, limits.wtmax),
+        Op::WriteBack { .. } if pieces.is_some() => Err(Error::NoBuffer { procedure: "WRITE" }),
+        Op::Write { len, .. } | Op::WriteBack { len, .. } => transfer("WRITE", *len, limits.wtmax),
         Op::Readdirplus { .. } => transfer("READDIRPLUS", 0, u32::MAX),
         Op::Lookup { name, .. } | Op::Create { name, .. } | Op::Remove { name, .. } => {
             check_name(name)
@@ -86,10 +87,15 @@ pub(crate) fn payload(
     if kept_pieces.is_some() {
         return in_pieces(op, kept_pieces);
     }
-    let takes = matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Readdirplus { .. });
+    let takes = matches!(
+        op,
+        Op::Read { .. } | Op::Write { .. } | Op::WriteBack { .. } | Op::Readdirplus { .. }
+    );
     match (op, kept.take_if(|_| takes)) {
         (Op::Read { len, .. }, Some(buffer)) => Payload::Receive { buffer, len: *len },
-        (Op::Write { len, .. }, Some(buffer)) => Payload::Send { buffer, len: *len },
+        (Op::Write { len, .. } | Op::WriteBack { len, .. }, Some(buffer)) => {
+            Payload::Send { buffer, len: *len }
+        }
         (_, Some(buffer)) => {
             let len = listing_room(&buffer);
             Payload::Reply { buffer, len }
@@ -129,6 +135,10 @@ pub(crate) fn encode(
         Op::Write { file: File { handle: file }, offset, len: count, stable } => {
             w.value(&nfs3::WriteArgs { file, offset, count, stable, data_len: count })
         }
+        Op::WriteBack { file: File { handle: file }, offset, len: count } => {
+            let stable = nfs3::StableHow::Unstable;
+            w.value(&nfs3::WriteArgs { file, offset, count, stable, data_len: count })
+        }
         Op::Getattr { file: File { handle: file } } => w.value(&nfs3::GetattrArgs { file }),
         Op::Setattr { file: File { handle: file }, attributes } => {
             w.value(&nfs3::SetattrArgs { file, attributes, guard: None })
@@ -147,6 +157,9 @@ pub(crate) fn encode(
         }
         Op::Commit { file: File { handle: file }, offset, count } => {
             w.value(&nfs3::CommitArgs { file, offset, count })
+        }
+        Op::Sync { file: File { handle: file } } => {
+            w.value(&nfs3::CommitArgs { file, offset: 0, count: 0 })
         }
         Op::Fsinfo { file: File { handle: root } } => w.value(&nfs3::FsinfoArgs { root }),
         Op::Fsstat { file: File { handle: root } } => w.value(&nfs3::FsstatArgs { root }),
@@ -236,7 +249,7 @@ pub(crate) fn decode(
             Output::Opened { file: File { handle: ok.handle }, attributes: ok.attributes }
         }
         Op::Access { .. } => Output::Access(take::<nfs3::AccessRes, _, _>(&mut r, name)?.access),
-        Op::Write { len, .. } => {
+        Op::Write { len, .. } | Op::WriteBack { len, .. } => {
             let ok = take::<nfs3::WriteRes, _, _>(&mut r, name)?;
             if ok.count > *len {
                 let what = "it took more bytes than were sent";
@@ -254,7 +267,7 @@ pub(crate) fn decode(
             take::<nfs3::RemoveRes, _, _>(&mut r, name)?;
             Output::Nothing
         }
-        Op::Commit { .. } => {
+        Op::Commit { .. } | Op::Sync { .. } => {
             Output::Committed { verifier: take::<nfs3::CommitRes, _, _>(&mut r, name)?.verifier }
         }
         Op::Fsinfo { .. } => Output::Fsinfo(Box::new(take::<nfs3::FsinfoRes, _, _>(&mut r, name)?)),

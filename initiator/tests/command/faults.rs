@@ -43,6 +43,22 @@ fn a_connection_that_is_lost_is_made_again() {
 }
 
 #[test]
+fn a_server_that_restarts_and_loses_uncommitted_data_costs_a_verifying_job_nothing() {
+    for (flags, uncommitted_max) in [("", "4m"), ("--fsync 16", "64k"), ("-b 64k --size 16m", "0")]
+    {
+        let line = format!(
+            "perf --idle yield -w randwrite --verify crc32c -t 0 --size 4m --reconnect-min 1 \
+             --uncommitted-max {uncommitted_max} --output-format json \
+             --target-misbehave restart-every=150 {flags}"
+        );
+        let report = initiator(&line).status(0).json();
+        let counters = &report["initiator"]["counters"];
+        let connections = counters["connect_count"].as_u64().unwrap_or_default();
+        assert!(connections >= 2, "it has restarted: {counters}");
+    }
+}
+
+#[test]
 fn replies_that_break_the_protocol_fail_the_job() {
     misbehaving("read-count=1", "-w randread", &["read of 4096 bytes", "byte count"]);
     misbehaving("foreign-rkey=1", "-w randread", &["bad reply", "not the one that was offered"]);

@@ -71,10 +71,11 @@ pub enum IoOp<F, B> {
         len: u32,
         /// Where from.
         buf: B,
-        /// FILE_SYNC instead of UNSTABLE.
-        stable: bool,
+        /// What holds when it is done.
+        durability: Durability,
     },
-    /// COMMIT everything written to the file (fsync).
+    /// Make durable everything that was written to the file (fsync). What was written as
+    /// [`Durability::Kept`] survives a restart of the server.
     Commit {
         /// Which file.
         file: F,
@@ -84,6 +85,17 @@ pub enum IoOp<F, B> {
         /// Any file on it.
         file: F,
     },
+}
+
+/// What is promised of a write that is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing: a server that restarts loses it.
+    Bare,
+    /// It is kept until a Commit has proven it durable, and written again if need be.
+    Kept,
+    /// It is durable.
+    Stable,
 }
 
 /// A finished operation.

@@ -7,6 +7,7 @@ mod model;
 mod tests;
 mod validate;
 
+use crate::backend::Durability;
 use crate::error::{JobError, Place};
 use std::collections::BTreeMap;
 
@@ -366,6 +367,18 @@ impl Job {
         match self.filenames.len() {
             0 => self.nrfiles,
             n => n as u32,
+        }
+    }
+
+    /// What it wants of its writes. Who asks for no COMMIT and reads nothing back has no use for
+    /// data that is kept; who reads back before a COMMIT may only find what is durable.
+    pub fn durability(&self) -> Durability {
+        let asks = self.fsync > 0 || self.end_fsync || self.verify.is_on();
+        let stable = self.stable || (self.verifies_writes() && self.verify_options.backlog > 0);
+        match (stable, asks) {
+            (true, _) => Durability::Stable,
+            (false, true) => Durability::Kept,
+            (false, false) => Durability::Bare,
         }
     }
 

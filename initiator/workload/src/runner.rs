@@ -351,7 +351,11 @@ impl<B: Backend> Runner<B> {
 
     /// Do operations of this step count in the result?
     fn measures(&self) -> bool {
-        matches!(self.step, Step::Run | Step::CommitEnd | Step::Check)
+        match self.step {
+            Step::Run | Step::Check => true,
+            Step::CommitEnd => self.job.end_fsync,
+            _ => false,
+        }
     }
 
     fn is_ending(&self) -> bool {

@@ -140,7 +140,13 @@ impl Actor {
         let mut client = Client::new(fabric.clone(), endpoint);
         let sys = AuthSys { stamp: 0, machine: "sim".into(), uid: 0, gid: 0, gids: vec![1; index] };
         let auth = Auth::Sys(sys);
-        let config = MountConfig { root, auth, queue_depth: shape.queue_depth, transport };
+        let config = MountConfig {
+            root,
+            auth,
+            queue_depth: shape.queue_depth,
+            uncommitted_max: 0,
+            transport,
+        };
         let now = Timestamp(fabric.now_ns());
         let mount = client.mount(&config, now).map_err(|error| format!("mount: {error}"))?;
         Ok(Self {

@@ -40,7 +40,13 @@ fn knfsd_an_idle_mount_sleeps_and_wakes_for_every_answer() {
     let mut client = Client::new(Ibv, EndpointConfig::default());
     let transport = transport(&located);
     let queue_depth = transport.max_requests;
-    let config = MountConfig { root: located.root, auth: credential(), queue_depth, transport };
+    let config = MountConfig {
+        root: located.root,
+        auth: credential(),
+        queue_depth,
+        uncommitted_max: 0,
+        transport,
+    };
     let mount = client.mount(&config, now).unwrap();
     let (session, driver) = Session::new(client, mount, now);
     reactor.add_poller(driver).unwrap();

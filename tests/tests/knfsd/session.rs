@@ -53,6 +53,7 @@ impl Session {
             root: located.root,
             auth: credential(),
             queue_depth: transport.max_requests,
+            uncommitted_max: 0,
             transport,
         };
         let mount = client.mount(&config, clock.now())?;

@@ -103,6 +103,8 @@ fn config(
         root: located.root,
         auth: credential(),
         queue_depth: purpose.depth.saturating_add(EXTRA_OPERATIONS),
+        // Buffers are fio's blocks: they cannot be exchanged, so writes are bare.
+        uncommitted_max: 0,
         transport,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::slots::Work;
 use super::{Runner, Step};
-use crate::backend::{Backend, Io, IoOp};
+use crate::backend::{Backend, Durability, Io, IoOp};
 use crate::generate::{Direction, Pick};
 use crate::verify::Stamp;
 
@@ -259,8 +259,11 @@ impl<B: Backend> Runner<B> {
                 IoOp::Read { file, offset, len, buf: slot.buf.take()? }
             }
             Work::Write | Work::Layout => {
-                let stable = self.job.stable && slot.work == Work::Write;
-                IoOp::Write { file, offset, len, buf: slot.buf.take()?, stable }
+                let durability = match slot.work {
+                    Work::Layout => Durability::Kept,
+                    _ => self.job.durability(),
+                };
+                IoOp::Write { file, offset, len, buf: slot.buf.take()?, durability }
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use super::depth::Decision;
 use super::{EILSEQ, EIO, ETIME, Runner, Step};
-use crate::backend::Backend;
+use crate::backend::{Backend, Durability};
 use crate::stats::DirectionStats;
 use std::sync::Arc;
 
@@ -79,6 +79,12 @@ impl<B: Backend> Runner<B> {
         None
     }
 
+    /// As fio, before it verifies, and as close(2), where there is something to commit.
+    fn commits_at_end(&self) -> bool {
+        let kept = self.job.durability() == Durability::Kept;
+        self.job.rw.writes() && (self.job.end_fsync || kept)
+    }
+
     /// Everything of a step has come back: on to the next that has something to do.
     pub(super) fn advance(&mut self, now_ns: u64) {
         self.account_step(now_ns);
@@ -99,7 +105,7 @@ impl<B: Backend> Runner<B> {
                 Step::CommitLayout if self.job.create_only => (Step::Done, true),
                 Step::CommitLayout => (Step::Ramp, self.job.ramp_ns > 0),
                 Step::Ramp => (Step::Run, true),
-                Step::Run => (Step::CommitEnd, self.job.end_fsync && self.job.rw.writes()),
+                Step::Run => (Step::CommitEnd, self.commits_at_end()),
                 Step::CommitEnd => (Step::Check, self.job.verifies_writes()),
                 Step::Check => match self.goes_on(now_ns) {
                     true => (Step::Run, true),

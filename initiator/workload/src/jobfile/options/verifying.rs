@@ -22,7 +22,7 @@ pub(super) static OPTIONS: &[OptionDoc] = &[
         |j, v| bytes(v, 1).map(|n| j.verify_options.interval = n.min(u32::MAX.into()) as u32)),
     works("verify_offset", "", "SIZE", "where the header is, counted from the block's start",
         |j, v| bytes(v, 0).map(|n| j.verify_options.offset = n.min(u32::MAX.into()) as u32)),
-    works("verify_backlog", "", "N", "check after every N writes, not at the end only",
+    works("verify_backlog", "", "N", "check after every N writes, which are FILE_SYNC then, not at the end only",
         |j, v| number(v, 0, u32::MAX.into()).map(|n| j.verify_options.backlog = n)),
     works("verify_backlog_batch", "", "N", "so many at a time; verify_backlog unless told",
         |j, v| number(v, 0, u32::MAX.into()).map(|n| j.verify_options.backlog_batch = n)),
