@@ -10,6 +10,9 @@ machine_wide_inline=16384
 # Those of tools/prove that take seconds and share a boot.
 quick_proofs=(transfers nconnect mountstats)
 
+# Options of cargo for the tests that need fio's headers; tools/test sets them.
+fio=()
+
 # Lines of: executable, directory of its package.
 test_binaries() {
     cargo test --locked --workspace "${fio[@]}" --test '*' --no-run --message-format=json |

@@ -197,3 +197,18 @@ fn several_connections_of_a_mount_are_reported_each_for_itself_and_together() {
     let text = initiator(&format!("perf --idle yield {flags}")).status(0).stdout();
     assert!(text.contains("4 connection(s)") && text.contains("0.3: sends="), "{text}");
 }
+
+#[test]
+fn the_report_is_also_written_as_a_page() {
+    let place = tempfile::tempdir().expect("a place for files");
+    let page = place.path().join("report.html");
+    let report = perf(&format!("-t 0 --size 1m --html {}", page.display()));
+    let page = std::fs::read_to_string(page).expect("it was written");
+    let data = page.split("id=\"report\">").nth(1).and_then(|rest| rest.split("</script>").next());
+    let data: serde_json::Value =
+        serde_json::from_str(data.expect("the data is in the page")).expect("JSON");
+    assert_eq!(count(&data, "/jobs/0/read/total_ios"), 256);
+    assert_eq!(data["jobs"][0]["read"]["io_bytes"], report["jobs"][0]["read"]["io_bytes"]);
+    assert!(page.contains("<svg class=\"chart\""), "there are charts");
+    initiator("perf -t 0 --html /nowhere/report.html").fails(1, &["--html /nowhere/report.html"]);
+}
