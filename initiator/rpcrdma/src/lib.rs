@@ -41,6 +41,7 @@ mod sender;
 mod slots;
 mod state;
 mod stats;
+mod sync;
 mod windows;
 mod work_id;
 mod xid;

@@ -24,11 +24,11 @@
 //! Faults survived: completions held back for any time, lost (an error drains with
 //! [`Putter::put_all`]), repeated, or of a queue pair that is gone; numbers that wrap.
 
-use std::cell::UnsafeCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use verbs::{RegionHandle, Sge, WindowAccess, WindowHandle};
+
+use crate::sync::{Arc, AtomicU32, Cell, hand_over};
 
 /// SGEs in one Send: header and inline body together, gathered payload, its XDR pad.
 pub const SGES_MAX: usize = 2 + crate::SEGMENTS_MAX;
@@ -101,7 +101,7 @@ pub struct Bind {
 }
 
 struct Ring {
-    slots: Box<[UnsafeCell<Sendctx>]>,
+    slots: Box<[Cell<Sendctx>]>,
     /// Number of the last slot handed out; the getter's.
     head: AtomicU32,
     /// Number of the last slot released; the putter's.
@@ -123,7 +123,7 @@ unsafe impl Sync for Ring {}
 pub fn ring(slots: u32, send_wr_max: u32) -> (Getter, Putter) {
     assert!(slots > 0 && slots < 1 << 31 && send_wr_max > 0, "a ring needs slots and a queue");
     let ring = Arc::new(Ring {
-        slots: (0..slots).map(|_| UnsafeCell::default()).collect(),
+        slots: (0..slots).map(|_| Cell::default()).collect(),
         head: AtomicU32::new(0),
         tail: AtomicU32::new(0),
         wrs_released: AtomicU32::new(0),
@@ -179,7 +179,7 @@ impl Getter {
         slot.wrs = wrs;
         // The putter looks at this slot only after a completion of its Send, which is posted
         // after the caller is done with the reference.
-        self.ring.head.store(self.head.number, Release);
+        self.ring.head.store(self.head.number, hand_over());
         Some(slot)
     }
 
@@ -200,7 +200,7 @@ impl Getter {
         slot.clear();
         self.wrs_taken = self.wrs_taken.wrapping_sub(slot.wrs);
         self.head = self.head.prev(self.ring.slots.len());
-        self.ring.head.store(self.head.number, Release);
+        self.ring.head.store(self.head.number, hand_over());
     }
 
     /// The number of the slot taken last; it goes into the Send's work request id.
@@ -224,7 +224,7 @@ impl Getter {
             place = place.next(len);
             // SAFETY: taken and not yet posted, so no completion can name it and the putter does
             // not reach it; shared access from `&self` excludes `get` and `unget`.
-            (place.number, unsafe { &*self.ring.slots[place.index].get() })
+            (place.number, unsafe { &*self.ring.slots[place.index].shared() })
         })
     }
 }
@@ -294,10 +294,14 @@ impl Putter {
         // One Release for the batch. The getter's Acquire of the tail also covers the work
         // request count, which is stored before it.
         self.ring.wrs_released.store(wrs, Relaxed);
-        self.ring.tail.store(self.tail.number, Release);
+        self.ring.tail.store(self.tail.number, hand_over());
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 #[path = "sendctx_tests.rs"]
 mod tests;
+
+#[cfg(all(test, feature = "loom"))]
+#[path = "sendctx_loom.rs"]
+mod model;
