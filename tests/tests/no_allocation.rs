@@ -34,7 +34,8 @@ static COUNTING: Counting = Counting;
 fn allocations_of(inline: u32, op: impl Fn(client::File, u64) -> Op) -> u64 {
     const RPCS: u64 = 100_000;
     const WARM_UP: u64 = 2_000;
-    let mut house = House::build(Plan::default().inline(inline));
+    let mut house =
+        House::build(Plan { uncommitted_max: 64 << 20, ..Plan::default().inline(inline) });
     let file = house.create("f");
     let buffer = house.filled(65_536, 1);
     let fill = Op::Write { file, offset: 0, len: 65_536, stable: StableHow::FileSync };
@@ -78,4 +79,6 @@ fn a_hundred_thousand_rpcs_of_each_kind_allocate_nothing() {
     assert_eq!(allocations_of(4096, write), 0, "WRITE by Read chunk");
     assert_eq!(allocations_of(16_384, write), 0, "WRITE gathered");
     assert_eq!(allocations_of(4096, copied), 0, "WRITE copied");
+    let kept = |file, i| Op::WriteBack { file, offset: at(i), len: 4096 };
+    assert_eq!(allocations_of(4096, kept), 0, "WRITE whose data is kept, and COMMITs in between");
 }

@@ -1,6 +1,7 @@
 //! One mount on one reactor: its operations in flight and waiting, and its results.
 
 mod durable;
+mod kept;
 
 use std::collections::VecDeque;
 
@@ -16,7 +17,8 @@ use crate::links::Links;
 use crate::op::{Done, File, Op, Output, Submission};
 use crate::procedure::{self, Placed, Step};
 use crate::walk::Walk;
-use durable::{Kept, OWN_MAX, Progress};
+use durable::OWN_MAX;
+use kept::{Kept, Progress};
 
 /// Largest transfers, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

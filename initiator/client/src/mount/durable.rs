@@ -20,16 +20,14 @@
 //! FILE_SYNC, so that it needs no COMMIT), take fewer bytes than offered, or fail the COMMIT or
 //! the repeated write: then whoever waits is told, and the data stays for the next attempt.
 
-use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use hugepages::Buffer;
+use wire::nfs3::StableHow;
 
-use hugepages::{Buffer, Pool};
-use wire::nfs3::{FileHandle, StableHow};
-
+use super::kept::{Kept, KeptFile, Phase, Progress};
 use super::{Mount, MountState, Role, Task};
 use crate::Error;
 use crate::op::{File, Op, Output};
-use crate::uncommitted::{Extent, Log, Proof};
+use crate::uncommitted::{Extent, Proof};
 use crate::walk::Walk;
 
 /// COMMITs and repeated writes in flight on a mount.
@@ -37,175 +35,12 @@ pub(super) const OWN_MAX: u32 = 16;
 /// Restarts during one recovery after which lost data is written FILE_SYNC.
 const UNSTABLE_ROUNDS_MAX: u32 = 2;
 
-/// How far a write that may be taken in parts has come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
-    /// Which file.
-    at: u32,
-    /// Bytes that were taken before. The buffer is rotated by so many.
-    taken: u32,
-    proof: Proof,
-}
-
-impl Progress {
-    fn new(at: u32) -> Self {
-        Self { at, taken: 0, proof: Proof::Durable }
-    }
-}
-
 /// A write that the server has taken as a whole.
 struct Taken {
     at: u32,
     range: (u64, u32),
     proof: Proof,
     verifier: [u8; 8],
-}
-
-#[derive(Debug)]
-enum Phase {
-    Idle,
-    Committing,
-    /// The COMMIT of `mark` returned another verifier than a write before it. Writes under way
-    /// are waited for.
-    Draining {
-        mark: u64,
-        verifier: [u8; 8],
-    },
-    /// Lost extents are sent again, from `next` on; `out` are under way.
-    Resending {
-        next: usize,
-        out: u32,
-        failed: Option<Error>,
-    },
-}
-
-#[derive(Debug)]
-struct KeptFile {
-    file: File,
-    log: Log<Buffer>,
-    phase: Phase,
-    /// It waits for a place to COMMIT or to send again.
-    due: bool,
-    /// Writes past the gate.
-    writing: u32,
-    /// Writes before it.
-    gated: VecDeque<u32>,
-    /// Those who wait for a proof, and since when.
-    syncs: VecDeque<(u64, u32)>,
-    /// Restarts since the last proof.
-    rounds: u32,
-}
-
-/// What a mount keeps.
-#[derive(Debug, Default)]
-pub(super) struct Kept {
-    by_handle: HashMap<FileHandle, u32>,
-    files: Vec<KeptFile>,
-    /// Places in `files` that are not in use.
-    vacant: Vec<u32>,
-    due: VecDeque<u32>,
-    /// Tasks of ours.
-    pub(super) own: u32,
-    exchanged: u32,
-    exchanged_max: u32,
-    /// More than half is out: every file is to be committed.
-    pressed: bool,
-    pool: Option<Pool>,
-}
-
-impl Kept {
-    pub(super) fn new(exchanged_max: u32) -> Self {
-        Self { exchanged_max, ..Self::default() }
-    }
-
-    /// Where buffers to give in exchange come from.
-    pub(super) fn use_pool(&mut self, pool: Option<&Pool>) {
-        self.pool = pool.cloned();
-    }
-
-    fn find(&self, file: File) -> Option<&KeptFile> {
-        self.by_handle.get(&file.handle).map(|&at| &self.files[at as usize])
-    }
-
-    /// Bytes of a file that are not proven durable.
-    pub(super) fn bytes(&self, file: File) -> u64 {
-        self.find(file).map_or(0, |kept| kept.log.bytes())
-    }
-
-    pub(super) fn overlaps(&self, file: File, offset: u64, len: u64) -> bool {
-        self.find(file).is_some_and(|kept| kept.log.overlaps(offset, len))
-    }
-
-    /// The place of a file, which may be new.
-    fn place(&mut self, file: File) -> u32 {
-        if let Some(&at) = self.by_handle.get(&file.handle) {
-            return at;
-        }
-        let at = match self.vacant.pop() {
-            Some(at) => {
-                let kept = &mut self.files[at as usize];
-                (kept.file, kept.rounds) = (file, 0);
-                at
-            }
-            None => {
-                self.files.push(KeptFile {
-                    file,
-                    log: Log::default(),
-                    phase: Phase::Idle,
-                    due: false,
-                    writing: 0,
-                    gated: VecDeque::new(),
-                    syncs: VecDeque::new(),
-                    rounds: 0,
-                });
-                self.files.len() as u32 - 1
-            }
-        };
-        self.by_handle.insert(file.handle, at);
-        at
-    }
-
-    fn file(&mut self, at: u32) -> &mut KeptFile {
-        &mut self.files[at as usize]
-    }
-
-    /// Queues a file for a place to do what its phase asks for.
-    fn want(&mut self, at: u32) {
-        let kept = &mut self.files[at as usize];
-        if !std::mem::replace(&mut kept.due, true) {
-            self.due.push_back(at);
-        }
-    }
-
-    /// Puts written data where it can stay: what is kept, and what the caller has instead.
-    fn exchange(&mut self, buffer: Buffer, len: usize) -> (Buffer, Option<Buffer>) {
-        let room = self.exchanged < self.exchanged_max;
-        let pool = self.pool.as_ref().filter(|pool| room && pool.buffer_len() >= len);
-        let Some(mut other) = pool.and_then(Pool::alloc) else { return (buffer, None) };
-        self.exchanged += 1;
-        if Rc::ptr_eq(buffer.region(), other.region()) {
-            return (buffer, Some(other));
-        }
-        // Memory of the caller's own: it is his again, and what is kept is a copy.
-        other[..len].copy_from_slice(&buffer[..len]);
-        (other, Some(buffer))
-    }
-
-    /// Room is scarce: what has been written is committed before anybody asks for it.
-    fn press(&mut self, at: u32) {
-        let scarce = self.exchanged > self.exchanged_max / 2;
-        if scarce && !std::mem::replace(&mut self.pressed, true) {
-            let files = 0..self.files.len() as u32;
-            for at in
-                files.filter(|&at| !self.files[at as usize].log.is_empty()).collect::<Vec<_>>()
-            {
-                self.want(at);
-            }
-        }
-        if scarce {
-            self.want(at);
-        }
-    }
 }
 
 impl Mount {
