@@ -15,7 +15,10 @@ mod inline;
 mod jobs;
 
 mod kernel;
+mod long_calls;
 mod mounting;
+mod own_memory;
+mod pieces;
 mod server;
 mod session;
 mod stopping;

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use client::{
-    Client, Done, Error, File, Located, MountConfig, MountId, MountState, Op, Output, Submission,
+    Client, Done, Error, File, Located, MountConfig, MountId, MountState, Op, Output, Pieces,
+    Submission,
 };
 use hugepages::{Buffer, PageSize, Policy, Pool};
 use reactor::Clock;
-use rpcrdma::{Counters, EndpointConfig, TransportConfig};
+use rpcrdma::{Counters, EndpointConfig, Registration, TransportConfig};
 use system_tests::credential;
 use verbs::ibv::Ibv;
 use wire::nfs3::StableHow;
@@ -26,6 +27,9 @@ pub(crate) struct Session {
     clock: Clock,
     done: Vec<Done>,
 }
+
+/// Both kinds of keys.
+pub(crate) const BOTH: [Registration; 2] = [Registration::Static, Registration::Window];
 
 /// Buffers of 1 MiB on huge pages, 16 calls deep.
 pub(crate) fn transport(located: &Located) -> TransportConfig {
@@ -114,6 +118,16 @@ impl Session {
         assert!(self.done.is_empty(), "results of earlier operations are still there");
         self.submit(0, op, buffer);
         self.run_until("one operation", |session| !session.done.is_empty());
+        self.done.remove(0)
+    }
+
+    /// One operation on pieces from start to end.
+    pub(crate) fn op_vectored(&mut self, op: Op, pieces: Pieces) -> Done {
+        assert!(self.done.is_empty(), "results of earlier operations are still there");
+        let submission = Submission { tag: 0, op, buffer: None, pieces: Some(pieces) };
+        let now = self.clock.now();
+        assert!(self.client.submit(self.mount, submission, now).is_ok(), "the queue is full");
+        self.run_until("one operation on pieces", |session| !session.done.is_empty());
         self.done.remove(0)
     }
 

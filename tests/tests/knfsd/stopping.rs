@@ -121,7 +121,7 @@ fn knfsd_stopped_for_good_does_not_keep_the_program_from_ending() {
 }
 
 /// Whether the server's kernel is ours; says so if not.
-fn is_here(_: &Server) -> bool {
+pub(crate) fn is_here(_: &Server) -> bool {
     let here = std::fs::metadata(THREADS).is_ok();
     if !here {
         say("SKIPPED: the server is another machine: it cannot be stopped from here");
