@@ -315,6 +315,9 @@ pub(crate) struct TargetArgs {
     /// What to do wrong: drop-replies=1,status=STALE:READ:3,...
     #[arg(long, value_name = "SPEC")]
     pub(crate) misbehave: Option<Misbehaviour>,
+    /// Carry a call out again that comes again, instead of answering it as before
+    #[arg(long)]
+    pub(crate) no_drc: bool,
     /// Core of its reactor [default: the first]
     #[arg(short = 'c', long, value_name = "CORE")]
     pub(crate) core: Option<usize>,

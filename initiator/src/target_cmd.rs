@@ -64,6 +64,7 @@ fn config(args: &TargetArgs) -> target::Config {
         },
         credits: args.credits.unwrap_or(default.credits),
         misbehave: args.misbehave.clone().unwrap_or_default(),
+        reply_cache: !args.no_drc,
         loses_unstable: args.directory.is_none()
             && args.misbehave.as_ref().is_some_and(|orders| orders.restart_every.is_some()),
         ..default

@@ -6,8 +6,9 @@ use rpcrdma::{
     State, TransportConfig, Upcalls,
 };
 use verbs::soft::SoftFabric;
-use wire::rpc::{CallHeader, Reply, RpcError};
-use wire::xdr::{Decode, Full, Reader, Writer};
+use wire::nfs3;
+use wire::rpc::{self, AuthSys, CallHeader, OpaqueAuth, Reply, RpcError};
+use wire::xdr::{Decode, Encode, Full, Reader, Writer};
 
 use crate::House;
 
@@ -121,4 +122,25 @@ impl Bare {
     pub fn counters(&self) -> Counters {
         *self.endpoint.counters(self.connection).expect("it is connected")
     }
+}
+
+/// The header of a call with all that a credential and a verifier may hold.
+///
+/// # Errors
+/// There is no room for it.
+pub fn largest_header(xid: u32, procedure: u32, w: &mut Writer<'_>) -> Result<(), Full> {
+    let mut body = [0; 400];
+    let mut sys = Writer::new(&mut body);
+    let machine = "m".repeat(255);
+    AuthSys { stamp: 1, machine, uid: 2, gid: 3, gids: (0..16).collect() }.encode(&mut sys)?;
+    let len = sys.position();
+    w.value(&CallHeader {
+        xid,
+        rpc_vers: rpc::VERSION,
+        prog: nfs3::PROGRAM,
+        vers: nfs3::VERSION,
+        procedure,
+        cred: OpaqueAuth { flavor: rpc::flavor::SYS, body: &body[..len] },
+        verf: OpaqueAuth { flavor: rpc::flavor::NONE, body: &[0; 400] },
+    })
 }

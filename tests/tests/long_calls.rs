@@ -4,12 +4,12 @@
 
 use client::{File, Op, Output};
 use rpcrdma::{Payload, Registration, TransportConfig};
-use system_tests::bare::Bare;
+use system_tests::bare::{Bare, largest_header};
 use system_tests::{House, Plan, pattern};
 use verbs::soft::FaultPlan;
 use wire::nfs3::{self, StableHow};
-use wire::rpc::{self, CallHeader, OpaqueAuth};
-use wire::xdr::{Decode, Encode, Full, Reader, Writer};
+use wire::rpc;
+use wire::xdr::{Decode, Reader};
 
 const BOTH: [Registration; 2] = [Registration::Static, Registration::Window];
 
@@ -39,24 +39,6 @@ fn read(house: &mut House, file: File, offset: u64, len: u32) -> Vec<u8> {
     let done = house.op(Op::Read { file, offset, len }, Some(buffer));
     assert!(matches!(done.result, Ok(Output::Read { .. })), "{:?}", done.result);
     done.data().to_vec()
-}
-
-/// The header of a call with all that a credential and a verifier may hold.
-fn largest_header(xid: u32, procedure: u32, w: &mut Writer<'_>) -> Result<(), Full> {
-    let mut body = [0; 400];
-    let mut sys = Writer::new(&mut body);
-    let machine = "m".repeat(255);
-    rpc::AuthSys { stamp: 1, machine, uid: 2, gid: 3, gids: (0..16).collect() }.encode(&mut sys)?;
-    let len = sys.position();
-    w.value(&CallHeader {
-        xid,
-        rpc_vers: rpc::VERSION,
-        prog: nfs3::PROGRAM,
-        vers: nfs3::VERSION,
-        procedure,
-        cred: OpaqueAuth { flavor: rpc::flavor::SYS, body: &body[..len] },
-        verf: OpaqueAuth { flavor: rpc::flavor::NONE, body: &[0; 400] },
-    })
 }
 
 #[test]

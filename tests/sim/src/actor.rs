@@ -82,6 +82,8 @@ pub struct Allowed {
     pub errors: bool,
     /// Reads and writes may be short.
     pub short: bool,
+    /// A call that is sent again may be carried out again: the server does not remember it.
+    pub repeated: bool,
 }
 
 /// Where an actor is in its life.
@@ -306,7 +308,8 @@ impl Actor {
                 return drawn;
             }
         }
-        None
+        // Perhaps nothing that it may touch is known any more, and nothing is to be waited for.
+        if self.pending.is_empty() { self.getattr() } else { None }
     }
 
     fn buffer(&self) -> Option<Buffer> {
@@ -592,7 +595,9 @@ impl Actor {
         let (name, again) = match pending {
             Pending::Lookup { name } => (*name, false),
             Pending::Create { name, retransmissions }
-            | Pending::Remove { name, retransmissions } => (*name, now != *retransmissions),
+            | Pending::Remove { name, retransmissions } => {
+                (*name, self.allowed.repeated && now != *retransmissions)
+            }
             _ => return Ok(()),
         };
         let before = self.names[name].0;
@@ -615,7 +620,7 @@ impl Actor {
             (Pending::Create { .. }, Name::Present(_), _, Some(Status::Exist)) => before,
             (Pending::Remove { .. }, Name::Present(_), Ok(_), _) => Name::Absent,
             (Pending::Remove { .. }, Name::Absent, _, Some(Status::NoEnt)) => before,
-            // Sent twice to a server that did not remember the first time.
+            // Sent twice to a server that does not remember the first time.
             (Pending::Create { .. }, Name::Absent, _, Some(Status::Exist)) if again => {
                 Name::Unknown
             }

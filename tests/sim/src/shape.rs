@@ -72,6 +72,8 @@ pub struct ServerShape {
     pub inline: u32,
     /// Buffers for chunks.
     pub staging: usize,
+    /// It answers a call that comes again as it did before.
+    pub reply_cache: bool,
     /// Chance that its reactor misses a step, of 1000.
     pub stall: u32,
 }
@@ -134,6 +136,7 @@ impl Shape {
                 credits: log(rng, 1, 64) as u32,
                 inline,
                 staging: rng.usize(1..=4),
+                reply_cache: rng.u8(0..4) > 0,
                 stall: stall(rng),
             },
             faults: FaultShape::draw(rng),

@@ -49,7 +49,7 @@ impl World {
         let root = target.root();
         let (errors, short) =
             (shape.faults.nonsense > 0, shape.faults.short + shape.faults.nonsense > 0);
-        let allowed = Allowed { errors, short };
+        let allowed = Allowed { errors, short, repeated: !shape.server.reply_cache };
         let server = (target.nfs_addr(), root);
         let actors = shape.mounts.iter().enumerate().map(|(index, mount)| {
             Actor::new(index, mount.clone(), allowed, rng.fork(), &fabric, server, planted)
@@ -189,6 +189,7 @@ fn start(fabric: &SoftFabric, shape: &Shape) -> Result<Target<SoftFabric>, Strin
         inline_receive_bytes: shape.server.inline,
         payload_bytes_max: payload,
         staging_buffers: shape.server.staging,
+        reply_cache: shape.server.reply_cache,
         hugepages: Policy::Off,
         control_interval_ns: 1_000_000,
         epoch_unix_ns: 1_700_000_000_000_000_000,

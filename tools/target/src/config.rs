@@ -67,6 +67,9 @@ pub struct Config {
     pub epoch_unix_ns: u64,
     /// Lose in a restart what was written UNSTABLE and not committed; in memory only.
     pub loses_unstable: bool,
+    /// Answer a call that comes again, and must not be carried out again, with the reply that it
+    /// had: the duplicate-request cache.
+    pub reply_cache: bool,
     /// What to do wrong from the start.
     pub misbehave: Misbehaviour,
 }
@@ -90,6 +93,7 @@ impl Default for Config {
             control_interval_ns: 1_000_000,
             epoch_unix_ns: since_1970.as_nanos() as u64,
             loses_unstable: false,
+            reply_cache: true,
             misbehave: Misbehaviour::default(),
         }
     }

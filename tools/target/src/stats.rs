@@ -106,6 +106,8 @@ counters! {
     rdma_errors,
     /// Calls answered with an RPC error (program, procedure, arguments).
     rpc_errors,
+    /// Calls that came again and were answered as before without being carried out.
+    calls_repeated,
     /// Calls answered with an NFS status other than NFS3_OK.
     nfs_errors,
     /// Work requests that failed (not those flushed after a disconnect).

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reactor::{Poller, Progress, Timestamp, Turn, WakeSources};
 use verbs::Provider;
 
-use crate::config::{Config, Storage};
+use crate::config::{Config, ConfigError, Storage};
 use crate::fs::{AnyFs, DirFs, FileSystem, Kind, MemFs};
 use crate::misbehave::Switch;
 use crate::mountd::Mountd;
@@ -81,9 +81,30 @@ impl<P: Provider> Target<P> {
 
     /// Crashes and starts again, all in this moment: every connection ends, what was written
     /// UNSTABLE and not committed is lost if [`Config::loses_unstable`], and the write verifier is
-    /// another one. Files and handles stay.
+    /// another one, and answers to calls that may come again are forgotten. Files and handles stay.
     pub fn restart(&mut self, now: Timestamp) {
         self.server.restart(now);
+    }
+
+    /// Keeps the RPC messages of the next calls, at most so many, as the server puts them together
+    /// from what came inline and by chunk.
+    pub fn record_calls(&mut self, calls_max: usize) {
+        self.server.record_calls(calls_max);
+    }
+
+    /// Ends the recording and gives what there is of it.
+    pub fn take_recorded(&mut self) -> Vec<Vec<u8>> {
+        self.server.take_recorded()
+    }
+
+    /// Changes both inline thresholds for connections to come, as a server that is started again
+    /// with other settings. A value that [`Config::check`] would refuse is an error.
+    pub fn set_inline_bytes(&mut self, bytes: u32) -> Result<(), ConfigError> {
+        let field = "inline_send_bytes";
+        let wanted = Config { inline_send_bytes: bytes, ..Config::default() };
+        wanted.check().map_err(|error| ConfigError { field, ..error })?;
+        self.server.set_inline_bytes(bytes);
+        Ok(())
     }
 
     #[cfg(test)]

@@ -11,6 +11,7 @@ use super::falsify::Falsify;
 use super::nfs::{Answer, Nfs, Room, Unanswered};
 use super::plan::{Plan, Refusal, SEGMENTS_MAX, WRITE_CHUNKS_MAX};
 use super::plane::Plane;
+use super::replies::Caller;
 use super::send_queue::{Held, Wr};
 use super::{Service, trespass};
 use crate::misbehave::{Every, Misbehaviour};
@@ -151,7 +152,8 @@ impl<P: Provider> Connection<P> {
             Some(refusal) => Err(refusal),
             None => {
                 let inline = &mut inline[..self.inline_bytes];
-                carry_out(&call, plan, staged.as_mut(), inline, &mut service.nfs)
+                let caller = Caller { address: self.peer, now: context.now };
+                carry_out(&call, plan, staged.as_mut(), inline, (&mut service.nfs, &caller))
             }
         };
         match placement {
@@ -297,7 +299,7 @@ fn carry_out(
     plan: &Plan,
     staged: Option<&mut Staged>,
     inline: &mut [u8],
-    nfs: &mut Nfs,
+    (nfs, caller): (&mut Nfs, &Caller),
 ) -> Result<Placement, Refusal> {
     let (front, rest) = match staged {
         Some(Staged { buffer, message }) => {
@@ -321,7 +323,7 @@ fn carry_out(
         },
         payload: plan.payload_room.is_some().then_some(payload),
     };
-    match nfs.answer(message, plan.xid, room) {
+    match nfs.answer(message, plan.xid, room, caller) {
         Ok(answer) => Ok(Placement { payload_at, reply_at, answer }),
         Err(Unanswered::NoRoom) => Err(Refusal::Error(plan.xid, ErrorBody::Chunk)),
         Err(Unanswered::PayloadTooShort | Unanswered::NoCall) => Err(Refusal::Close),

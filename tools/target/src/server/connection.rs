@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::net::IpAddr;
 
 use hugepages::{Buffer, Lent};
 use reactor::{Timestamp, WakeSources};
@@ -96,6 +97,8 @@ pub(super) struct Connection<P: Provider> {
     pub(super) chunk_before: Option<trespass::Place>,
     /// Closes as soon as everything sent has arrived.
     closing: bool,
+    /// The client's address, whatever its port.
+    pub(super) peer: Option<IpAddr>,
     /// Largest inline reply.
     pub(super) inline_bytes: usize,
     /// The client lets its keys be invalidated.
@@ -147,6 +150,7 @@ impl<P: Provider> Connection<P> {
         let slots = std::iter::from_fn(|| memory.pools[0].alloc()).map(Slot::Idle).collect();
         let tag = u64::from(index) << GROUP_BITS;
         let mut connection = Self {
+            peer: id.peer_addr().map(|peer| peer.ip()),
             id,
             index,
             state: State::Accepting,

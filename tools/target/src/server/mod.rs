@@ -18,6 +18,7 @@ mod nfs_meta;
 mod nfs_types;
 mod plan;
 mod plane;
+mod replies;
 mod send_queue;
 mod trespass;
 
@@ -32,7 +33,7 @@ use crate::fs::{AnyFs, FileSystem, Time};
 use crate::misbehave::Switch;
 use crate::stats::Stats;
 use connection::{Connection, Sizes};
-use nfs::Nfs;
+use nfs::{Nfs, Recorded};
 pub(crate) use nfs_types::to_wire;
 use plane::Plane;
 use send_queue::GROUP_BITS;
@@ -119,6 +120,8 @@ impl<P: Provider> Server<P> {
             payload_bytes_max: config.payload_bytes_max,
             verifier: config.epoch_unix_ns,
             entries: vec![0; nfs::LISTING_BYTES_MAX],
+            replies: config.reply_cache.then(Default::default),
+            recorded: None,
         };
         Ok(Self {
             listener,
@@ -303,6 +306,22 @@ impl<P: Provider> Server<P> {
             return Err(StartError::CompletionQueueFull);
         }
         Ok((index, sizes))
+    }
+
+    /// Keeps the RPC messages of the next calls.
+    pub(crate) fn record_calls(&mut self, calls_max: usize) {
+        self.service.nfs.recorded = Some(Recorded { calls: Vec::new(), calls_max });
+    }
+
+    /// Ends the recording.
+    pub(crate) fn take_recorded(&mut self) -> Vec<Vec<u8>> {
+        self.service.nfs.recorded.take().map_or_else(Vec::new, |recorded| recorded.calls)
+    }
+
+    /// Inline thresholds of connections to come.
+    pub(crate) fn set_inline_bytes(&mut self, bytes: u32) {
+        self.config.inline_send_bytes = bytes;
+        self.config.inline_receive_bytes = bytes;
     }
 
     /// Crashes and starts again.

@@ -11,6 +11,7 @@ use wire::rpc::{self, CallHeader, RpcError, auth_stat, flavor};
 use wire::xdr::{Decode, DecodeError, Encode, Full, Reader, Writer, pad};
 
 use super::nfs_types::{failed, fattr, from_wire, status_of, wcc};
+use super::replies::{Caller, Key, Replies};
 use crate::fs::{AnyFs, FileSystem, Handle};
 use crate::misbehave::{Misbehaviour, Switch};
 use crate::stats::Stats;
@@ -66,6 +67,16 @@ pub(super) struct Nfs {
     pub(super) verifier: u64,
     /// Where directory entries are put together.
     pub(super) entries: Vec<u8>,
+    /// What calls were answered that must not be carried out twice, unless that is switched off.
+    pub(super) replies: Option<Replies>,
+    /// RPC messages of calls as they came, if somebody wants to see them.
+    pub(super) recorded: Option<Recorded>,
+}
+
+/// RPC messages of calls, as many as are asked for.
+pub(super) struct Recorded {
+    pub(super) calls: Vec<Vec<u8>>,
+    pub(super) calls_max: usize,
 }
 
 /// Bytes of a READ reply in front of the data.
@@ -80,13 +91,19 @@ impl Nfs {
         call: &[u8],
         xid: u32,
         mut room: Room<'_>,
+        caller: &Caller,
     ) -> Result<Answer, Unanswered> {
+        if let Some(Recorded { calls, calls_max }) = &mut self.recorded
+            && calls.len() < *calls_max
+        {
+            calls.push(call.to_vec());
+        }
         let mut args = Reader::new(call);
         let header = CallHeader::decode(&mut args).map_err(|_| Unanswered::NoCall)?;
         if header.xid != xid {
             return Err(Unanswered::NoCall);
         }
-        match self.accepted(&header, args, &mut room) {
+        match self.accepted(&header, args, &mut room, caller) {
             Ok(answer) => Ok(answer),
             Err(Failure::Unanswered(unanswered)) => Err(unanswered),
             Err(Failure::Rpc(error)) => {
@@ -103,6 +120,7 @@ impl Nfs {
         header: &CallHeader<'_>,
         args: Reader<'_>,
         room: &mut Room<'_>,
+        caller: &Caller,
     ) -> Result<Answer, Failure> {
         check_header(header)?;
         if let Some(count) = self.stats.calls.get(header.procedure as usize) {
@@ -115,14 +133,39 @@ impl Nfs {
         match header.procedure {
             procedure::READ => self.read(header.xid, args, room, &orders),
             procedure::WRITE => self.write(header.xid, args, room, &orders),
-            _ => self.other(header, args, room),
+            _ => self.other_once(header, args, room, caller),
         }
+    }
+
+    /// Answers a call that was carried out before with the same reply once more.
+    fn other_once(
+        &mut self,
+        header: &CallHeader<'_>,
+        args: Reader<'_>,
+        room: &mut Room<'_>,
+        caller: &Caller,
+    ) -> Result<Answer, Failure> {
+        let bytes = { args }.take(args.remaining())?;
+        let key = self.replies.as_ref().and_then(|_| Key::new(header, bytes, caller));
+        let kept = key.and_then(|key| self.replies.as_ref()?.get(&key));
+        if let Some(reply) = kept {
+            let mut w = Writer::new(room.message);
+            w.put(reply)?;
+            self.stats.calls_repeated.add(1);
+            return Ok(Answer { message: w.position(), payload: 0 });
+        }
+        let answer = self.other(header, args, room)?;
+        if let (Some(key), Some(replies)) = (key, &mut self.replies) {
+            replies.keep(key, &room.message[..answer.message], caller.now);
+        }
+        Ok(answer)
     }
 
     /// What was not durable is lost, and the verifier says so.
     pub(super) fn crash(&mut self) {
         self.fs.crash();
         self.verifier = self.verifier.wrapping_add(1);
+        self.replies.iter_mut().for_each(Replies::clear);
     }
 
     fn orders(&mut self, procedure: u32) -> Orders {
