@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use client::{File, MountState, Op, Output};
@@ -11,6 +12,8 @@ use verbs::soft::{FaultPlan, Scope};
 use wire::nfs3::StableHow;
 
 const MS: u64 = 1_000_000;
+/// Why a connection is rejected: the server holds it for one that no longer is (IB_CM_REJ_STALE_CONN).
+const STALE: i32 = 10;
 
 fn plan() -> Plan {
     let mut plan = Plan::default();
@@ -293,6 +296,54 @@ fn an_address_that_moves_costs_nothing_but_time() {
     }
     assert_eq!(house.fabric.violation_count(), 0);
     assert_eq!(house.buffers_home(), 64);
+}
+
+/// A server that has started again rejects connections that the client still speaks of as stale.
+#[test]
+fn a_connection_rejected_as_stale_is_tried_again_until_it_is_taken() {
+    let (mut house, file) = house(plan());
+    for round in 1..6 {
+        let qp = house.client_qp();
+        house.faults().set(qp, FaultPlan::new().disconnect_after(round * 5));
+        house.faults().reject_connects(3, STALE);
+        submit_writes(&mut house, file, round);
+        check_writes(&mut house, file, round);
+        assert_eq!(house.counters().connect_count, 1 + round);
+    }
+    assert!(house.counters().retransmissions > 0);
+    assert_eq!(house.client.state(house.mount), MountState::Mounted);
+    assert_eq!((house.fabric.violation_count(), house.buffers_home()), (0, 64));
+}
+
+#[test]
+fn a_server_that_is_started_again_under_load_costs_nothing_but_time() {
+    let (mut house, file) = house(plan());
+    house.faults().latency_ns(Scope::All, 20_000);
+    for round in 1..6 {
+        house.target.record_calls(1000);
+        submit_writes(&mut house, file, round);
+        house.run_for(Duration::from_micros(round * 8));
+        assert!(house.done_count() < 32, "calls are under way");
+        let now = house.now();
+        house.target.restart(now);
+        house.run_until(|house| house.done_count() == 32);
+        assert_came_again_as_they_were(house.target.take_recorded());
+        check_writes(&mut house, file, round);
+        assert_eq!(house.counters().connect_count, 1 + round);
+    }
+    assert!(house.counters().retransmissions > 0);
+    assert_eq!(house.client.state(house.mount), MountState::Mounted);
+    assert_eq!((house.fabric.violation_count(), house.buffers_home()), (0, 64));
+}
+
+/// Messages of one XID are the same bytes.
+fn assert_came_again_as_they_were(calls: Vec<Vec<u8>>) {
+    let mut known = BTreeMap::new();
+    for call in calls {
+        let first = known.entry(call[..4].to_vec()).or_insert_with(|| call.clone());
+        assert!(*first == call, "XID {:02x?} came again as something else", &call[..4]);
+    }
+    assert!(known.len() >= 32, "every call has come: {}", known.len());
 }
 
 /// The drain's marker could not be posted, so the queue pair was destroyed with flushed Receives
