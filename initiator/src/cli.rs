@@ -256,7 +256,7 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    transport: Transport,
+    pub(crate) transport: Transport,
     #[command(flatten)]
     memory: Memory,
     #[command(flatten)]

@@ -67,6 +67,16 @@ section! {
         /// Data read inline up to this size is copied, larger data left in the Receive [default: 512]
         #[arg(long, value_name = "SIZE")]
         receive_copy_max: Size,
+        /// RDMA port of the server, for URLs that name none [default: 20049]
+        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        port: u16,
+        /// Come from ports below 1024, as in nfs(5); needs root or CAP_NET_BIND_SERVICE
+        #[arg(long, num_args = 0, default_missing_value = "true", overrides_with = "noresvport")]
+        resvport: bool,
+        /// Come from any port [default]
+        #[arg(long, num_args = 0, default_missing_value = "true", overrides_with = "resvport")]
+        #[serde(skip)]
+        noresvport: bool,
         /// Port of MOUNT; the server's rpcbind is asked unless told
         #[arg(long, value_name = "PORT")]
         mountport: u16,
@@ -194,6 +204,7 @@ impl Settings {
         config.inline_send = inline(&set.inline_send, "inline_send", config.inline_send)?;
         config.inline_receive =
             inline(&set.inline_receive, "inline_receive", config.inline_receive)?;
+        config.resvport = self.resvport();
         config.nconnect = set.nconnect.unwrap_or(config.nconnect);
         config.max_requests = set.max_requests.unwrap_or(config.max_requests);
         config.send_batch = set.send_batch;
@@ -274,9 +285,17 @@ impl Settings {
     pub(crate) fn mount_options(&self) -> MountOptions {
         MountOptions {
             mount_port: self.transport.mountport,
+            port: self.transport.port,
+            resvport: self.resvport(),
             timeout: MOUNT_STEP,
             auth: self.credential(),
+            ..MountOptions::default()
         }
+    }
+
+    /// `noresvport` is a flag, and so stands above a file's `resvport`; a flag `resvport` above it.
+    fn resvport(&self) -> bool {
+        self.transport.noresvport != Some(true) && self.transport.resvport == Some(true)
     }
 
     pub(crate) fn credential(&self) -> Auth {

@@ -75,7 +75,9 @@ fn the_sample_configuration_has_every_key_there_is() {
         [("transport", "Transport"), ("memory", "Memory"), ("reactor", "Reactors")]
     {
         let flags = perf.get_arguments().filter(|arg| arg.get_help_heading() == Some(heading));
-        let flags: Vec<&str> = flags.map(|arg| arg.get_id().as_str()).collect();
+        // A flag that takes another back is no key.
+        let flags = flags.map(|arg| arg.get_id().as_str()).filter(|flag| *flag != "noresvport");
+        let flags: Vec<&str> = flags.collect();
         let table = sample[section].as_table().expect("a section");
         let missing: Vec<_> = flags.iter().filter(|flag| !table.contains_key(**flag)).collect();
         assert!(missing.is_empty(), "[{section}] lacks {missing:?}");
@@ -95,4 +97,25 @@ fn the_sample_configuration_shows_the_defaults() {
     let (shown, default) = (sample.endpoint_config(), Settings::default().endpoint_config());
     assert_eq!(format!("{shown:?}"), format!("{default:?}"));
     assert_eq!(sample.idle(), Some(reactor::IdlePolicy::default()));
+}
+
+#[test]
+fn the_last_of_resvport_and_noresvport_wins_and_any_flag_over_the_file() {
+    use clap::Parser;
+
+    let reserved = |flags: &[&str], file: &str| {
+        let arguments = ["initiator", "perf", "nfs://server/"].iter().chain(flags);
+        let cli = crate::cli::Cli::try_parse_from(arguments).expect("flags");
+        let crate::cli::Command::Perf(perf) = cli.command else { panic!("not perf") };
+        let file = Settings::parse(file, "x").expect("ok");
+        let settings = Settings { transport: perf.settings.transport, ..Settings::default() };
+        settings.over(file).mount_options().resvport
+    };
+    let (yes, no) = ("[transport]\nresvport = true\n", "");
+    assert!(!reserved(&[], no));
+    assert!(reserved(&[], yes));
+    assert!(reserved(&["--resvport"], no));
+    assert!(!reserved(&["--noresvport"], yes));
+    assert!(reserved(&["--noresvport", "--resvport"], yes));
+    assert!(!reserved(&["--resvport", "--noresvport"], no));
 }

@@ -73,7 +73,7 @@ impl Embedded {
         })
         .context("cannot start the embedded target")?;
         let (nfs, mount, stats) = told.recv().context("the embedded target does not answer")?;
-        let url = NfsUrl { host: nfs.ip().to_string(), port: nfs.port(), path: "/".into() };
+        let url = NfsUrl { host: nfs.ip().to_string(), port: Some(nfs.port()), path: "/".into() };
         let mut options = settings.mount_options();
         options.mount_port = Some(mount.port());
         let located = client::locate(&url, &options)?;

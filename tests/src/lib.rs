@@ -96,7 +96,7 @@ impl House {
     pub fn begin_with(mut plan: Plan, prepare: impl FnOnce(&SoftFabric)) -> Self {
         let fabric = SoftFabric::new(Clock::virtual_time());
         let mut target = Target::start(&fabric, plan.target).expect("the target starts");
-        let located = ask_for_root(&mut target, &fabric);
+        let located = ask_for_root(&mut target, &fabric, plan.transport.resvport);
         plan.transport.remote = target.nfs_addr();
         let mut client = Client::new(fabric.clone(), EndpointConfig::default());
         let config = MountConfig {
@@ -267,12 +267,13 @@ pub fn credential() -> Auth {
 }
 
 /// Asks the target's MOUNT port, by TCP as everybody does, while this thread serves it.
-fn ask_for_root(target: &mut Target<SoftFabric>, fabric: &SoftFabric) -> Located {
+fn ask_for_root(target: &mut Target<SoftFabric>, fabric: &SoftFabric, resvport: bool) -> Located {
     let url = format!("nfs://{}/", target.nfs_addr()).parse().expect("a URL");
     let options = MountOptions {
         mount_port: Some(target.mount_addr().port()),
-        timeout: Duration::from_secs(10),
+        resvport,
         auth: credential(),
+        ..MountOptions::default()
     };
     let asking = std::thread::spawn(move || locate(&url, &options));
     while !asking.is_finished() {

@@ -239,6 +239,7 @@ where
         mount_port: Some(serving.mount.port()),
         timeout: Duration::from_secs(30),
         auth: credential(),
+        ..MountOptions::default()
     };
     let url = format!("nfs://{}/", serving.nfs).parse().unwrap();
     let located = locate(&url, &options).unwrap();

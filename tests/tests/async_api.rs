@@ -38,6 +38,7 @@ where
         mount_port: Some(mount_port.port()),
         timeout: Duration::from_secs(10),
         auth: credential(),
+        ..MountOptions::default()
     };
     let located = locate(&format!("nfs://{nfs}/").parse().unwrap(), &options).unwrap();
 

@@ -167,6 +167,7 @@ fn transport_errno(error: &rpcrdma::Error) -> i32 {
     match error {
         rpcrdma::Error::Resolve { errno, .. } => *errno,
         rpcrdma::Error::Refused { .. } => libc::ECONNREFUSED,
+        rpcrdma::Error::ReservedPort { .. } => libc::EACCES,
         rpcrdma::Error::Unreachable { .. } | rpcrdma::Error::Timeout { .. } => libc::ETIMEDOUT,
         rpcrdma::Error::Lost { .. } => libc::ECONNRESET,
         rpcrdma::Error::Closed { .. } => libc::ENOTCONN,

@@ -20,6 +20,7 @@ mod mount;
 mod mountd;
 mod op;
 mod procedure;
+mod tcp;
 mod uncommitted;
 mod url;
 mod walk;

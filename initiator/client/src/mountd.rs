@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use wire::mount;
 use wire::nfs3::FileHandle;
-use wire::portmap;
 use wire::rpc::{Auth, CallTemplate, Reply, record};
 use wire::xdr::{Decode, Encode, Reader, Writer};
+use wire::{portmap, rpcbind};
 
 use crate::Error;
-use crate::url::{NfsUrl, longest_export};
+use crate::tcp;
+use crate::url::{NFS_RDMA_PORT, NfsUrl, longest_export};
 
 /// Largest reply that is taken: a long list of exports.
 const REPLY_LEN_MAX: usize = 1 << 20;
+/// The portmapper knows no MOUNT.
+const NO_MOUNTD: &str = "no MOUNT version 3 over TCP is registered: is rpc.mountd running?";
 /// Largest call that is made.
 const CALL_LEN_MAX: usize = 2048;
 
@@ -26,10 +29,29 @@ const CALL_LEN_MAX: usize = 2048;
 pub struct MountOptions {
     /// MOUNT's port; `None` asks the portmapper, as the mount option `mountport` does.
     pub mount_port: Option<u16>,
+    /// The server's RDMA port, for a URL that names none; `None` is [`NFS_RDMA_PORT`].
+    pub port: Option<u16>,
+    /// Where the portmapper is asked.
+    pub portmap_port: u16,
+    /// Ask from ports below 1024, which needs CAP_NET_BIND_SERVICE.
+    pub resvport: bool,
     /// Limit of each step.
     pub timeout: Duration,
     /// Credential.
     pub auth: Auth,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self {
+            mount_port: None,
+            port: None,
+            portmap_port: portmap::PORT,
+            resvport: false,
+            timeout: Duration::from_secs(10),
+            auth: Auth::None,
+        }
+    }
 }
 
 /// Where the mount leads.
@@ -50,7 +72,7 @@ pub struct Located {
 /// # Errors
 /// One line that says which step failed, at which server, and what it answered.
 pub fn locate(url: &NfsUrl, options: &MountOptions) -> Result<Located, Error> {
-    let server = resolve(url)?;
+    let server = resolve(url, options)?;
     let mount_port = match options.mount_port {
         Some(port) => port,
         None => mount_port(server, options)?,
@@ -78,17 +100,21 @@ pub fn locate(url: &NfsUrl, options: &MountOptions) -> Result<Located, Error> {
     Ok(Located { server, root: mounted.handle, rest: rest.to_owned(), export })
 }
 
-fn resolve(url: &NfsUrl) -> Result<SocketAddr, Error> {
+fn resolve(url: &NfsUrl, options: &MountOptions) -> Result<SocketAddr, Error> {
     let host_error = |why: String| Error::Host { host: url.host.clone(), why };
-    let found = (url.host.as_str(), url.port).to_socket_addrs();
+    let port = url.port.or(options.port).unwrap_or(NFS_RDMA_PORT);
+    let found = (url.host.as_str(), port).to_socket_addrs();
     let mut addresses = found.map_err(|error| host_error(error.to_string()))?;
     addresses.next().ok_or_else(|| host_error("it has no address".into()))
 }
 
 /// Asks the portmapper for MOUNT's port.
 fn mount_port(server: SocketAddr, options: &MountOptions) -> Result<u16, Error> {
-    let address = SocketAddr::new(server.ip(), portmap::PORT);
+    let address = SocketAddr::new(server.ip(), options.portmap_port);
     let mut service = Service::connect("portmap", address, options)?;
+    if server.is_ipv6() {
+        return mount_port_ipv6(&mut service);
+    }
     let mapping = portmap::Mapping {
         prog: mount::PROGRAM,
         vers: mount::VERSION,
@@ -98,9 +124,31 @@ fn mount_port(server: SocketAddr, options: &MountOptions) -> Result<u16, Error> 
     let call = (portmap::PROGRAM, portmap::VERSION, portmap::procedure::GETPORT);
     let reply = service.call(call, &mapping)?;
     let portmap::Port(port) = service.decode(&mut Reader::new(&reply))?;
-    port.ok_or_else(|| {
-        service.error("no MOUNT version 3 over TCP is registered: is rpc.mountd running?".into())
-    })
+    port.ok_or_else(|| service.error(NO_MOUNTD.into()))
+}
+
+/// The same over IPv6, of which the portmapper's version 2 knows nothing.
+fn mount_port_ipv6(service: &mut Service) -> Result<u16, Error> {
+    let [high, low] = service.address.port().to_be_bytes();
+    let address = format!("{}.{high}.{low}", service.address.ip());
+    let asked = rpcbind::Rpcb {
+        prog: mount::PROGRAM,
+        vers: mount::VERSION,
+        netid: rpcbind::Text(rpcbind::TCP6),
+        addr: rpcbind::Text(address.as_bytes()),
+        owner: rpcbind::Text(b""),
+    };
+    let call = (rpcbind::PROGRAM, rpcbind::VERSION, rpcbind::procedure::GETADDR);
+    let reply = service.call(call, &asked)?;
+    let found = service.decode::<rpcbind::Text<'_>>(&mut Reader::new(&reply))?;
+    if found.0.is_empty() {
+        return Err(service.error(NO_MOUNTD.into()));
+    }
+    let no_address = || {
+        let shown = String::from_utf8_lossy(found.0).into_owned();
+        service.error(format!("it gives {shown:?} as MOUNT's address, which names no port"))
+    };
+    found.port().ok_or_else(no_address)
 }
 
 fn exports(service: &mut Service) -> Result<Vec<String>, Error> {
@@ -129,7 +177,7 @@ impl Service {
             server: address.to_string(),
             why: format!("cannot connect by TCP: {error}"),
         };
-        let stream = TcpStream::connect_timeout(&address, options.timeout).map_err(error)?;
+        let stream = tcp::connect(address, options.timeout, options.resvport).map_err(error)?;
         stream.set_read_timeout(Some(options.timeout)).map_err(error)?;
         stream.set_write_timeout(Some(options.timeout)).map_err(error)?;
         Ok(Self { name, address, stream, auth: options.auth.clone(), xid: std::process::id() })

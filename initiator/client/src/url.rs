@@ -13,8 +13,8 @@ const PATH_LEN_MAX: usize = 1024;
 pub struct NfsUrl {
     /// Name or address; IPv6 addresses without their brackets.
     pub host: String,
-    /// RDMA port.
-    pub port: u16,
+    /// RDMA port, if the URL names one.
+    pub port: Option<u16>,
     /// Absolute, without `.`, `..`, empty components or a trailing slash; `/` at least.
     pub path: String,
 }
@@ -44,7 +44,7 @@ impl FromStr for NfsUrl {
     }
 }
 
-fn split_port(authority: &str) -> Result<(&str, u16), &'static str> {
+fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or("an IPv6 address lacks its ']'")?;
@@ -65,11 +65,11 @@ fn split_port(authority: &str) -> Result<(&str, u16), &'static str> {
     if host.is_empty() {
         return Err("the host is missing");
     }
-    let port = port.map_or(Ok(NFS_RDMA_PORT), |port| {
+    let parse = |port: &str| {
         let number = port.parse().ok().filter(|&number| number != 0);
         number.ok_or("the port is not a number from 1 to 65535")
-    })?;
-    Ok((host, port))
+    };
+    Ok((host, port.map(parse).transpose()?))
 }
 
 fn normalise(path: &str) -> Result<String, &'static str> {
@@ -93,10 +93,14 @@ fn normalise(path: &str) -> Result<String, &'static str> {
 impl fmt::Display for NfsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
-            write!(f, "nfs://[{}]:{}{}", self.host, self.port, self.path)
+            write!(f, "nfs://[{}]", self.host)?;
         } else {
-            write!(f, "nfs://{}:{}{}", self.host, self.port, self.path)
+            write!(f, "nfs://{}", self.host)?;
         }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(&self.path)
     }
 }
 
@@ -124,16 +128,16 @@ mod tests {
     }
 
     #[test]
-    fn the_port_defaults_to_nfs_over_rdma() {
+    fn host_port_and_path_are_taken_apart() {
         let url = parse("nfs://server/export/dir/").unwrap();
         assert_eq!(
             (url.host.as_str(), url.port, url.path.as_str()),
-            ("server", 20049, "/export/dir")
+            ("server", None, "/export/dir")
         );
         assert_eq!(parse("nfs://server").unwrap().path, "/");
         assert_eq!(parse("nfs://10.0.0.1:2049//a/./b").unwrap().path, "/a/b");
         let six = parse("nfs://[fe80::1]:7/x").unwrap();
-        assert_eq!((six.host.as_str(), six.port), ("fe80::1", 7));
+        assert_eq!((six.host.as_str(), six.port), ("fe80::1", Some(7)));
         assert_eq!(six.to_string(), "nfs://[fe80::1]:7/x");
     }
 

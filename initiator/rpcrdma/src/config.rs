@@ -46,6 +46,8 @@ pub struct TransportConfig {
     pub remote: SocketAddr,
     /// Source address, when it matters.
     pub local: Option<SocketAddr>,
+    /// Come from a port below 1024 (`resvport`), which needs CAP_NET_BIND_SERVICE.
+    pub resvport: bool,
     /// Connections of a mount, 1 to 16, each with a Send Queue and credits of its own (`nconnect`). A
     /// client makes so many; [`Endpoint::connect`](crate::Endpoint::connect) makes one.
     pub nconnect: u32,
@@ -123,6 +125,7 @@ impl TransportConfig {
         Self {
             remote,
             local: None,
+            resvport: false,
             nconnect: 1,
             max_requests: 128,
             send_batch: None,

@@ -37,6 +37,7 @@ use crate::request::Limits;
 use crate::sendctx::SGES_MAX;
 use crate::sender::Sender;
 use crate::slots::Slots;
+use crate::source;
 use crate::state::State;
 use crate::stats::Counters;
 use crate::windows::Windows;
@@ -110,7 +111,7 @@ impl<P: Provider> Connection<P> {
         id: ConnectionId,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let link = provider.resolve(config.remote, config.local)?;
+        let link = source::resolve(provider, &config)?;
         let (requests, receives) = (config.requests(), config.recv_wr_max());
         let others = Rc::strong_count(&payloads) as u32 - 1;
         let xids = Xids::new(Lots::new(config.xid_seed, others), requests)?;
@@ -335,7 +336,7 @@ impl<P: Provider> Connection<P> {
     }
 
     fn connect_again(&mut self, provider: &P, now: Timestamp) {
-        match provider.resolve(self.config.remote, self.config.local) {
+        match source::resolve(provider, &self.config) {
             Ok(link) => {
                 self.link = Some(link);
                 self.enter(State::Resolving, now);

@@ -130,6 +130,12 @@ pub enum Error {
         /// From the operating system.
         why: String,
     },
+    /// There is no port below 1024 to come from.
+    #[error("resvport: no source port below 1024: {why}")]
+    ReservedPort {
+        /// Why, and what would help.
+        why: &'static str,
+    },
     /// A setting is out of its range.
     #[error("{name} = {value}: allowed is {allowed}")]
     Setting {

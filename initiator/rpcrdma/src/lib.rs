@@ -39,6 +39,7 @@ mod rpc;
 pub mod sendctx;
 mod sender;
 mod slots;
+mod source;
 mod state;
 mod stats;
 mod sync;

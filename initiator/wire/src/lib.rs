@@ -11,5 +11,6 @@ pub mod mount;
 pub mod nfs3;
 pub mod portmap;
 pub mod rpc;
+pub mod rpcbind;
 pub mod rpcrdma;
 pub mod xdr;

@@ -53,7 +53,7 @@ impl Server {
 
 /// How the tests ask MOUNT.
 pub(crate) fn options(mount_port: Option<u16>) -> MountOptions {
-    MountOptions { mount_port, timeout: Duration::from_secs(10), auth: credential() }
+    MountOptions { mount_port, auth: credential(), ..MountOptions::default() }
 }
 
 /// A line that is seen although the test passes: the test harness keeps what `println!` prints.

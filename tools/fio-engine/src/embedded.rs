@@ -75,7 +75,7 @@ impl Embedded {
         .context("cannot start the target in this process")?;
         let (nfs, mount) = told.recv().context("the target in this process does not answer")?;
         watch(reactor, stop, orders.stop_after)?;
-        let url = NfsUrl { host: nfs.ip().to_string(), port: nfs.port(), path: "/".into() };
+        let url = NfsUrl { host: nfs.ip().to_string(), port: Some(nfs.port()), path: "/".into() };
         Ok(Self { fabric, url, mount_port: mount.port() })
     }
 }

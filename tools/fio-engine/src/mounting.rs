@@ -79,7 +79,12 @@ fn session<P: verbs::Provider + 'static>(
 }
 
 fn ask(url: &NfsUrl, mount_port: Option<u16>) -> Result<Located> {
-    let options = MountOptions { mount_port, timeout: MOUNT_STEP, auth: credential() };
+    let options = MountOptions {
+        mount_port,
+        timeout: MOUNT_STEP,
+        auth: credential(),
+        ..MountOptions::default()
+    };
     locate(url, &options).with_context(|| format!("cannot mount {url}"))
 }
 

@@ -111,7 +111,8 @@ impl Mountd {
         let before = self.sessions.len();
         // The rest waits in the system's queue.
         while self.sessions.len() < SESSIONS_MAX {
-            let Ok((stream, _)) = self.listener.accept() else { break };
+            let Ok((stream, peer)) = self.listener.accept() else { break };
+            self.stats.mount_reserved.add(u64::from(peer.port() < 1024));
             if stream.set_nonblocking(true).is_ok() {
                 let _ = stream.set_nodelay(true);
                 let (input, call, output) = Default::default();

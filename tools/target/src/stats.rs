@@ -74,6 +74,8 @@ macro_rules! counters {
 counters! {
     /// Connections accepted.
     connections_accepted,
+    /// Those of them from a port below 1024.
+    connections_reserved,
     /// Connections refused: no room or no memory for another.
     connections_refused,
     /// Connections whose every resource is back.
@@ -124,6 +126,8 @@ counters! {
     misbehaved,
     /// MOUNT calls over TCP.
     mount_calls,
+    /// TCP connections to the MOUNT port from a port below 1024.
+    mount_reserved,
     /// TCP connections to the MOUNT port closed for what they sent, or for silence.
     mount_dropped,
 }

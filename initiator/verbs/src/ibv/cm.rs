@@ -173,17 +173,12 @@ impl CmId {
     }
 
     /// Starts the search for the device and address of `remote`.
-    pub(super) fn resolve_addr(
-        &self,
-        remote: SocketAddr,
-        local: Option<SocketAddr>,
-    ) -> Result<(), Error> {
+    pub(super) fn resolve_addr(&self, remote: SocketAddr) -> Result<(), Error> {
         let remote = CAddr::from(remote);
-        let local = local.map(CAddr::from);
-        let source = local.as_ref().map_or(ptr::null_mut(), CAddr::as_ptr);
-        // SAFETY: both addresses outlive the call, which copies them.
+        let bound = ptr::null_mut();
+        // SAFETY: the address outlives the call, which copies it.
         let rc = unsafe {
-            ffi::rdma_resolve_addr(self.as_ptr(), source, remote.as_ptr(), RESOLVE_TIMEOUT_MS)
+            ffi::rdma_resolve_addr(self.as_ptr(), bound, remote.as_ptr(), RESOLVE_TIMEOUT_MS)
         };
         check(rc, "rdma_resolve_addr")
     }
@@ -197,11 +192,16 @@ impl CmId {
         )
     }
 
-    /// Binds and listens.
-    pub(super) fn listen(&self, local: SocketAddr, backlog: u32) -> Result<(), Error> {
+    /// Takes an address, or a port on any address.
+    pub(super) fn bind_addr(&self, local: SocketAddr) -> Result<(), Error> {
         let local = CAddr::from(local);
         // SAFETY: the address outlives the call, which copies it.
-        check(unsafe { ffi::rdma_bind_addr(self.as_ptr(), local.as_ptr()) }, "rdma_bind_addr")?;
+        check(unsafe { ffi::rdma_bind_addr(self.as_ptr(), local.as_ptr()) }, "rdma_bind_addr")
+    }
+
+    /// Binds and listens.
+    pub(super) fn listen(&self, local: SocketAddr, backlog: u32) -> Result<(), Error> {
+        self.bind_addr(local)?;
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         // SAFETY: the id is alive and bound.
         check(unsafe { ffi::rdma_listen(self.as_ptr(), backlog) }, "rdma_listen")

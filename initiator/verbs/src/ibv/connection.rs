@@ -68,11 +68,14 @@ impl State {
 }
 
 impl Connection {
-    /// Starts to look for `remote`. An address that is refused at once is told as an event, like
+    /// Starts to look for `remote`, from `local` if that can be had. An address that is refused at once is told as an event, like
     /// one that is refused later.
     pub(super) fn resolve(remote: SocketAddr, local: Option<SocketAddr>) -> Result<Self, Error> {
         let id = CmId::new()?;
-        let early = id.resolve_addr(remote, local).err().map(resolve_failed);
+        if let Some(local) = local {
+            id.bind_addr(local)?;
+        }
+        let early = id.resolve_addr(remote).err().map(resolve_failed);
         let state = State::Resolving;
         Ok(Self { qp: None, state, limits: None, early, id: Rc::new(id) })
     }

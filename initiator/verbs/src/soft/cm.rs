@@ -77,6 +77,9 @@ impl Directory {
         if local.port() == 0 {
             local.set_port(self.take_port());
         }
+        if local.ip().is_unspecified() {
+            local.set_ip(remote.ip());
+        }
         let link = Arc::new(Link::new(fabric, &self.default_plan, local, remote));
         self.links.push(Arc::downgrade(&link));
         link

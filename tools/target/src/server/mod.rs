@@ -248,6 +248,8 @@ impl<P: Provider> Server<P> {
 
     fn accept(&mut self, incoming: Incoming<P::Connection>) {
         let stats = Arc::clone(&self.service.nfs.stats);
+        let peer = incoming.connection.peer_addr();
+        stats.connections_reserved.add(u64::from(peer.is_some_and(|peer| peer.port() < 1024)));
         if self.open_connections() == self.config.connections_max {
             let mut connection = incoming.connection;
             let _ = connection.reject(&[]);
