@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use client::{Error, Located, MountOptions, locate};
 use system_tests::credential;
