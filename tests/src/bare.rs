@@ -43,7 +43,7 @@ pub struct Results {
 
 impl Upcalls for Results {
     fn complete(&mut self, _connection: ConnectionId, completed: Completed<'_>) -> usize {
-        let message = completed.message().map(<[u8]>::to_vec);
+        let message = completed.message().map(<[u8]>::to_vec).map_err(|error| *error);
         self.finished.push((completed.token, message, completed.buffer));
         0
     }

@@ -303,9 +303,10 @@ impl Mounts {
 }
 
 impl Upcalls for Mounts {
-    fn complete(&mut self, _connection: ConnectionId, completed: Completed<'_>) -> usize {
+    #[inline]
+    fn complete(&mut self, _connection: ConnectionId, mut completed: Completed<'_>) -> usize {
         let (mount, slot) = ((completed.token >> 32) as usize, completed.token as u32);
-        self.list.get_mut(mount).map_or(0, |mount| mount.completed(slot, completed))
+        self.list.get_mut(mount).map_or(0, |mount| mount.completed(slot, &mut completed))
     }
 
     fn wake(&mut self, connection: ConnectionId) {

@@ -134,6 +134,12 @@ pub enum Error {
     NotMounted,
 }
 
+impl From<Box<rpcrdma::Error>> for Error {
+    fn from(error: Box<rpcrdma::Error>) -> Self {
+        Self::Transport(*error)
+    }
+}
+
 fn subject(path: &Option<String>) -> String {
     path.as_ref().map(|path| format!(" {path:?}")).unwrap_or_default()
 }

@@ -174,12 +174,12 @@ impl Mount {
         }
         let refusal = match &self.state {
             MountState::Mounted => procedure::check(&submission, &self.limits),
-            MountState::Mounting => Err(Error::NotMounted),
-            MountState::Gone(error) => Err(error.clone()),
+            MountState::Mounting => Err(Error::NotMounted.into()),
+            MountState::Gone(error) => Err(error.clone().into()),
         };
         if let Err(error) = refusal {
             let Submission { tag, buffer, pieces, .. } = submission;
-            self.done.push_back(Done { pieces, ..Done::new(tag, Err(error), buffer) });
+            self.done.push_back(Done { pieces, ..Done::new(tag, Err(*error), buffer) });
             return Ok(());
         }
         self.enqueue(submission, Role::Plain, endpoint, now)
@@ -287,24 +287,25 @@ impl Mount {
                 // It is being drained: whoever waits will be told why.
                 _ => return false,
             },
-            Refusal::Invalid(error) => error.into(),
+            Refusal::Invalid(error) => Error::from(error),
         };
         self.finish(slot, Err(error), None, None, None);
         true
     }
 
     /// An RPC of one of the tasks has completed. Returns the bytes copied out of its message.
-    pub(crate) fn completed(&mut self, slot: u32, mut completed: Completed<'_>) -> usize {
+    #[inline]
+    pub(crate) fn completed(&mut self, slot: u32, completed: &mut Completed<'_>) -> usize {
         let Some(task) = &mut self.tasks[slot as usize] else { return 0 };
         let mut placed = Placed::default();
-        let step = procedure::decode(&task.op, &mut task.walk, &mut completed, &mut placed);
+        let step = procedure::decode(&task.op, &mut task.walk, completed, &mut placed);
         let (buffer, pieces) = (completed.buffer.take(), completed.pieces.take());
         match step {
             Ok(Step::Again) => self.waiting.push_back(slot),
             Ok(Step::Finished(output)) => {
                 self.finish(slot, Ok(output), buffer, pieces, placed.received);
             }
-            Err(error) => self.finish(slot, Err(error), buffer, pieces, None),
+            Err(error) => self.finish(slot, Err(*error), buffer, pieces, None),
         }
         placed.copied
     }

@@ -7,7 +7,7 @@ use hugepages::Buffer;
 use rpcrdma::{Completed, Inline, Payload, Pieces, Received, Reply};
 use wire::nfs3::{self, procedure as p};
 use wire::rpc;
-use wire::xdr::{Decode, Full, Reader, Writer};
+use wire::xdr::{Decode, DecodeError, Full, Reader, Writer};
 
 use crate::op::{File, Op, Output, Submission};
 use crate::walk::Walk;
@@ -34,7 +34,8 @@ pub(crate) fn of(op: &Op, walk: &Walk) -> (u32, &'static str) {
 }
 
 /// Checks what can be checked before anything is sent.
-pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Error> {
+#[inline]
+pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Box<Error>> {
     let Submission { op, buffer, pieces, .. } = submission;
     let room = buffer.as_ref().map(|buffer| buffer.len() as u64);
     let transfer = |procedure, len: u32, max: u32| {
@@ -42,12 +43,14 @@ pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Erro
         let room = match (room, pieces) {
             (None, Some(pieces)) if pieces.total_len() == asked => asked,
             (Some(room), None) => room,
-            (None, None) => return Err(Error::NoBuffer { procedure }),
+            (None, None) => return Err(Error::NoBuffer { procedure }.into()),
             (_, Some(pieces)) => {
-                return Err(Error::Pieces { procedure, asked, given: pieces.total_len() });
+                let given = pieces.total_len();
+                return Err(Error::Pieces { procedure, asked, given }.into());
             }
         };
-        let too_large = |limit_of, limit| Error::TooLarge { procedure, asked, limit_of, limit };
+        let too_large =
+            |limit_of, limit| Box::new(Error::TooLarge { procedure, asked, limit_of, limit });
         if asked > u64::from(max) {
             return Err(too_large("the server", max.into()));
         }
@@ -55,7 +58,9 @@ pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Erro
     };
     match op {
         Op::Read { len, .. } => transfer("READ", *len, limits.rtmax),
-        Op::WriteBack { .. } if pieces.is_some() => Err(Error::NoBuffer { procedure: "WRITE" }),
+        Op::WriteBack { .. } if pieces.is_some() => {
+            Err(Error::NoBuffer { procedure: "WRITE" }.into())
+        }
         Op::Write { len, .. } | Op::WriteBack { len, .. } => transfer("WRITE", *len, limits.wtmax),
         Op::Readdirplus { .. } => transfer("READDIRPLUS", 0, u32::MAX),
         Op::Lookup { name, .. } | Op::Create { name, .. } | Op::Remove { name, .. } => {
@@ -68,12 +73,12 @@ pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Erro
     }
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+fn check_name(name: &str) -> Result<(), Box<Error>> {
     let fits = (1..=nfs3::NAME_MAX as usize).contains(&name.len());
     if fits && !name.contains(['/', '\0']) {
         Ok(())
     } else {
-        Err(Error::Name { name: name.chars().take(64).collect() })
+        Err(Error::Name { name: name.chars().take(64).collect() }.into())
     }
 }
 
@@ -206,7 +211,7 @@ impl Placed {
         range: Range<usize>,
         buffer: Option<&mut Buffer>,
         procedure: &'static str,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Box<Error>> {
         self.received = inline.keep(range.clone());
         if self.received.is_none() {
             let room = buffer.ok_or(Error::NoBuffer { procedure })?.get_mut(..range.len());
@@ -225,7 +230,7 @@ pub(crate) fn decode(
     walk: &mut Walk,
     completed: &mut Completed<'_>,
     placed: &mut Placed,
-) -> Result<Step, Error> {
+) -> Result<Step, Box<Error>> {
     let (number, name) = of(op, walk);
     if let Op::Read { len, .. } = *op {
         return read(len, completed, placed).map(Step::Finished);
@@ -233,7 +238,7 @@ pub(crate) fn decode(
     if let Op::Readdirplus { .. } = op {
         return listing_len(completed, placed).map(|len| Step::Finished(Output::Listing { len }));
     }
-    let message = completed.message()?;
+    let message = completed.message().map_err(|error| transport(&error))?;
     let mut r = results(message, name)?;
     let step = match op {
         Op::Open { path, create } => return walk.advance(path, *create, number, &mut r),
@@ -253,7 +258,7 @@ pub(crate) fn decode(
             let ok = take::<nfs3::WriteRes, _, _>(&mut r, name)?;
             if ok.count > *len {
                 let what = "it took more bytes than were sent";
-                return Err(Error::BadResult { procedure: name, what });
+                return Err(bad_result(name, what));
             }
             ok.into()
         }
@@ -274,17 +279,21 @@ pub(crate) fn decode(
         Op::Fsstat { .. } => Output::Fsstat(Box::new(take::<nfs3::FsstatRes, _, _>(&mut r, name)?)),
         Op::Read { .. } | Op::Readdirplus { .. } => unreachable!("handled above"),
     };
-    r.finish().map_err(|error| Error::Decode { procedure: name, error })?;
+    r.finish().map_err(|error| undecodable(name, error))?;
     Ok(Step::Finished(step))
 }
 
 /// READ: the data came by Write chunk, or is in the message.
-fn read(len: u32, completed: &mut Completed<'_>, placed: &mut Placed) -> Result<Output, Error> {
+fn read(
+    len: u32,
+    completed: &mut Completed<'_>,
+    placed: &mut Placed,
+) -> Result<Output, Box<Error>> {
     let procedure = "READ";
     let Completed { result, buffer, pieces, inline, .. } = completed;
-    let reply = *result.as_ref().map_err(|error| error.clone())?;
-    let decode = |error| Error::Decode { procedure, error };
-    let bad = |what| Error::BadResult { procedure, what };
+    let reply = *result.as_ref().map_err(|error| transport(error))?;
+    let decode = |error| undecodable(procedure, error);
+    let bad = |what| bad_result(procedure, what);
     let mut r = results(inline.bytes(), procedure)?;
     let ok = take::<nfs3::ReadRes, _, _>(&mut r, procedure)?;
     if ok.count > len {
@@ -316,8 +325,8 @@ fn read(len: u32, completed: &mut Completed<'_>, placed: &mut Placed) -> Result<
 
 /// READDIRPLUS: the reply message stays where it is, or is copied into the buffer, once it is
 /// checked.
-fn listing_len(completed: &mut Completed<'_>, placed: &mut Placed) -> Result<u32, Error> {
-    listing(completed.message()?)?;
+fn listing_len(completed: &mut Completed<'_>, placed: &mut Placed) -> Result<u32, Box<Error>> {
+    take_listing(completed.message().map_err(|error| transport(&error))?)?;
     let Completed { result, buffer, inline, .. } = completed;
     if let Ok(Some(len)) = result.as_ref().map(Reply::in_buffer) {
         return Ok(len);
@@ -332,27 +341,61 @@ fn listing_len(completed: &mut Completed<'_>, placed: &mut Placed) -> Result<u32
 /// # Errors
 /// The server's refusal, or bytes that are no listing.
 pub fn listing(message: &[u8]) -> Result<nfs3::ReaddirplusOk<'_>, Error> {
+    take_listing(message).map_err(|error| *error)
+}
+
+fn take_listing(message: &[u8]) -> Result<nfs3::ReaddirplusOk<'_>, Box<Error>> {
     let procedure = "READDIRPLUS";
     let mut r = results(message, procedure)?;
     let ok = take::<nfs3::ReaddirplusRes<'_>, _, _>(&mut r, procedure)?;
-    r.finish().map_err(|error| Error::Decode { procedure, error })?;
+    r.finish().map_err(|error| undecodable(procedure, error))?;
     Ok(ok)
 }
 
 /// Reads the RPC reply header; the results follow.
-fn results<'a>(message: &'a [u8], procedure: &'static str) -> Result<Reader<'a>, Error> {
+fn results<'a>(message: &'a [u8], procedure: &'static str) -> Result<Reader<'a>, Box<Error>> {
     let mut r = Reader::new(message);
-    let reply = rpc::Reply::decode(&mut r).map_err(|error| Error::Decode { procedure, error })?;
-    reply.outcome.map_err(|error| Error::Rpc { procedure, error })?;
+    let reply = rpc::Reply::decode(&mut r).map_err(|error| undecodable(procedure, error))?;
+    reply.outcome.map_err(|error| refused(procedure, error))?;
     Ok(r)
 }
 
 /// Reads a result and turns the server's refusal into an error.
-pub(crate) fn take<'a, R, T, A>(r: &mut Reader<'a>, procedure: &'static str) -> Result<T, Error>
+pub(crate) fn take<'a, R, T, A>(
+    r: &mut Reader<'a>,
+    procedure: &'static str,
+) -> Result<T, Box<Error>>
 where
     R: Decode<'a> + Into<Result<T, nfs3::Failed<A>>>,
 {
     let result: Result<T, nfs3::Failed<A>> =
-        R::decode(r).map_err(|error| Error::Decode { procedure, error })?.into();
-    result.map_err(|failed| Error::Nfs { procedure, status: failed.status, path: None })
+        R::decode(r).map_err(|error| undecodable(procedure, error))?.into();
+    result.map_err(|failed| status(procedure, failed.status))
+}
+
+// Errors are made apart, so that results stay small where nothing has failed.
+
+#[cold]
+fn transport(error: &rpcrdma::Error) -> Box<Error> {
+    Box::new(error.clone().into())
+}
+
+#[cold]
+fn refused(procedure: &'static str, error: rpc::RpcError) -> Box<Error> {
+    Box::new(Error::Rpc { procedure, error })
+}
+
+#[cold]
+fn status(procedure: &'static str, status: nfs3::Status) -> Box<Error> {
+    Box::new(Error::Nfs { procedure, status, path: None })
+}
+
+#[cold]
+fn undecodable(procedure: &'static str, error: DecodeError) -> Box<Error> {
+    Box::new(Error::Decode { procedure, error })
+}
+
+#[cold]
+fn bad_result(procedure: &'static str, what: &'static str) -> Box<Error> {
+    Box::new(Error::BadResult { procedure, what })
 }

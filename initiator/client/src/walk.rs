@@ -67,17 +67,17 @@ impl Walk {
         create: Option<u32>,
         procedure: u32,
         r: &mut Reader<'_>,
-    ) -> Result<Step, Error> {
+    ) -> Result<Step, Box<Error>> {
         let Some((_, end)) = self.next(path) else {
             let attributes = Some(take::<nfs3::GetattrRes, _, _>(r, "GETATTR")?);
             return Ok(opened(self.at, attributes));
         };
         let last = path[end..].chars().all(|c| c == '/');
-        let named = |error| match error {
-            Error::Nfs { procedure, status, .. } => {
-                Error::Nfs { procedure, status, path: Some(path[..end].to_owned()) }
+        let named = |mut error: Box<Error>| {
+            if let Error::Nfs { path: of, .. } = &mut *error {
+                *of = Some(path[..end].to_owned());
             }
-            other => other,
+            error
         };
         if procedure == p::CREATE {
             self.creating = false;
@@ -92,11 +92,14 @@ impl Walk {
                 self.walked = end;
                 Ok(Step::Again)
             }
-            Err(Error::Nfs { status: Status::NoEnt, .. }) if last && create.is_some() => {
-                self.creating = true;
-                Ok(Step::Again)
+            Err(error) => {
+                let none = matches!(*error, Error::Nfs { status: Status::NoEnt, .. });
+                if none && last && create.is_some() {
+                    self.creating = true;
+                    return Ok(Step::Again);
+                }
+                Err(named(error))
             }
-            Err(error) => Err(named(error)),
         }
     }
 }

@@ -62,6 +62,7 @@ pub enum Payload {
 
 impl Payload {
     /// Its role, and the length asked for, if it has room for that.
+    #[inline]
     pub(crate) fn shape(&self) -> Option<(Role, u32)> {
         let (role, len, room) = match self {
             Self::None => (Role::None, 0, 0),
@@ -131,7 +132,7 @@ pub enum Refusal {
     /// The connection is not established: not yet, or no more.
     NotConnected,
     /// This call can never be made.
-    Invalid(Error),
+    Invalid(Box<Error>),
 }
 
 /// A finished RPC.
@@ -140,7 +141,7 @@ pub struct Completed<'a> {
     /// From [`Call::token`].
     pub token: u64,
     /// The reply, or why there is none.
-    pub result: Result<Reply, Error>,
+    pub result: Result<Reply, Box<Error>>,
     /// The caller's buffer again.
     pub buffer: Option<Buffer>,
     /// Or the caller's pieces.
@@ -173,7 +174,8 @@ impl Completed<'_> {
     ///
     /// # Errors
     /// The failure of the RPC.
-    pub fn message(&self) -> Result<&[u8], Error> {
+    #[inline]
+    pub fn message(&self) -> Result<&[u8], Box<Error>> {
         let reply = self.result.as_ref().map_err(Clone::clone)?;
         Ok(match (reply.in_buffer, &self.buffer) {
             (Some(len), Some(buffer)) => &buffer[..len as usize],

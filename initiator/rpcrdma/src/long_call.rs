@@ -87,7 +87,7 @@ impl<D: ProtectionDomain> LongCalls<D> {
     ) -> Result<(), Refusal> {
         let (bytes, limit) = (request.body_len, CALL_MAX as usize);
         if bytes > limit {
-            return Err(Refusal::Invalid(Error::CallTooLong { bytes, limit }));
+            return Err(Refusal::Invalid(Error::CallTooLong { bytes, limit }.into()));
         }
         request.long = self.free.pop();
         if request.long.is_none() {

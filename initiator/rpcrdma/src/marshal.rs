@@ -25,19 +25,19 @@ pub(crate) fn encode(
     request: &mut Request,
     call: Call,
     encode: impl FnOnce(u32, &mut Writer<'_>) -> Result<(), Full>,
-) -> Result<(), (Error, Call)> {
+) -> Result<(), (Box<Error>, Call)> {
     let xid = request.xid;
     let Some((role, len)) = call.payload.shape() else {
-        return Err((too_large(&call), call));
+        return Err((too_large(&call).into(), call));
     };
     let Some(buffer) = request.send.ours() else {
         debug_assert!(false, "a free slot has its header buffer");
-        return Err((Error::CallTooLong { bytes: 0, limit: 0 }, call));
+        return Err((Error::CallTooLong { bytes: 0, limit: 0 }.into(), call));
     };
     let limit = buffer.len() - HEADER_ROOM;
     let mut body = Writer::new(&mut buffer[HEADER_ROOM..]);
     if let Err(full) = encode(xid, &mut body) {
-        return Err((Error::CallTooLong { bytes: full.needed, limit }, call));
+        return Err((Error::CallTooLong { bytes: full.needed, limit }.into(), call));
     }
     request.body_len = body.position();
     request.token = call.token;
@@ -88,7 +88,11 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         self.payload_chunk(request, ctx);
         let message = self.message_chunk(request, ctx);
         let start = self.header(request, message);
-        let inline_len = if message.is_some() { 0 } else { inline_body(request, travel) };
+        let inline_len = match travel {
+            _ if message.is_some() => 0,
+            Travel::Copied | Travel::Gathered => inline_body(request, travel),
+            _ => request.body_len,
+        };
 
         ctx.sges[0] = request.send.sge(start, HEADER_ROOM - start + inline_len);
         ctx.sge_count = 1;

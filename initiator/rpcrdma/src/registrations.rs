@@ -94,7 +94,7 @@ impl<D: ProtectionDomain> Registrations<D> {
                 Ok(registration) => break registration,
                 // Pages of idle memory may be unpinned for it.
                 Err(error) if is_out_of_memory(&error) && self.evict(counters) => {}
-                Err(error) => return Err(Refusal::Invalid(not_registered(memory, error))),
+                Err(error) => return Err(Refusal::Invalid(not_registered(memory, error).into())),
             }
         };
         let keys = Keys { lkey: registration.lkey(), rkey: registration.rkey() };

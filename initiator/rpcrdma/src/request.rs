@@ -21,7 +21,7 @@ pub(crate) struct Matched {
     /// Message length in the Receive.
     pub(crate) len: u32,
     /// What its transport header said.
-    pub(crate) outcome: Result<Arrival, Error>,
+    pub(crate) outcome: Result<Arrival, Box<Error>>,
 }
 
 /// One slot.
@@ -87,12 +87,14 @@ impl Key {
 
 impl Request {
     /// Whether the Reply with this XID is awaited here.
+    #[inline]
     pub(crate) fn awaits(&self, xid: u32) -> bool {
         self.pending && self.reply.is_none() && self.xid == xid
     }
 
     /// Both conditions: the Reply is here, with the call's keys invalidated, and no Send reads the
     /// caller's payload any more.
+    #[inline]
     pub(crate) fn is_complete(&self) -> bool {
         let waits = self.reply.is_none() || self.any_key() || (self.gathered && self.sending);
         self.pending && !waits
@@ -134,6 +136,7 @@ impl Request {
     ///
     /// # Safety
     /// The Send's completion was implied by a completion of its queue, or the queue is drained.
+    #[inline]
     pub(crate) unsafe fn send_completed(&mut self) {
         self.sending = false;
         // SAFETY: only the Send named the header buffer, and it has completed.

@@ -1,5 +1,7 @@
 //! The two halves of an RPC on an established connection: the call out, the reply in.
 
+use std::net::SocketAddr;
+
 use reactor::Timestamp;
 use verbs::{Completion, Provider, WcStatus};
 use wire::rpcrdma::{ErrorBody, Header, Kind as HeaderKind};
@@ -49,21 +51,26 @@ impl<P: Provider> Connection<P> {
             self.counters.slot_waits += 1;
             return Err(self.park(call));
         };
-        let encoded = marshal::encode(self.slots.get(index), call, encode);
-        let encoded = encoded.map_err(|(error, call)| (Refusal::Invalid(error), call));
-        let sent = encoded.and_then(|()| {
-            let sent = self.transmit(index, now);
-            sent.map_err(|why| (why, marshal::give_back(self.slots.get(index))))
-        });
-        if let Err((why, call)) = sent {
-            self.slots.put_if_free(index);
-            self.parked |= why == Refusal::Busy;
-            self.counters.failed_marshal_count += u64::from(why != Refusal::Busy);
-            return Err(Refused { why, call });
+        let request = self.slots.get(index);
+        request.first_sent_ns = now.0;
+        if let Err((error, call)) = marshal::encode(request, call, encode) {
+            return Err(self.refuse(index, Refusal::Invalid(error), call));
         }
-        self.slots.get(index).first_sent_ns = now.0;
+        if let Err(why) = self.transmit(index, now) {
+            let call = marshal::give_back(self.slots.get(index));
+            return Err(self.refuse(index, why, call));
+        }
         self.last_call = now;
         Ok(())
+    }
+
+    /// A call that had its slot cannot be sent.
+    #[cold]
+    fn refuse(&mut self, index: u32, why: Refusal, call: Call) -> Refused {
+        self.slots.put_if_free(index);
+        self.parked |= why == Refusal::Busy;
+        self.counters.failed_marshal_count += u64::from(why != Refusal::Busy);
+        Refused { why, call }
     }
 
     /// Sends calls of the lost connection again, as far as credits and ring allow.
@@ -147,7 +154,8 @@ impl<P: Provider> Connection<P> {
             }
         }
         let segments = payload.filled().count();
-        let made = self.windows.extend(domain, index, segments, keys).map_err(Refusal::Invalid)?;
+        let made = self.windows.extend(domain, index, segments, keys);
+        let made = made.map_err(|error| Refusal::Invalid(error.into()))?;
         self.counters.mrs_allocated += made;
         Ok(())
     }
@@ -156,6 +164,7 @@ impl<P: Provider> Connection<P> {
         self.sender.getter.has_room(self.windows.wrs_per_call(1))
     }
 
+    #[cold]
     fn park(&mut self, call: Call) -> Refused {
         self.parked = true;
         Refused { why: Refusal::Busy, call }
@@ -251,18 +260,16 @@ impl<P: Provider> Connection<P> {
         let (len, invalidated) = (completion.byte_len, completion.invalidated_rkey);
         let message = self.receives.message(receive, len);
         let remote = self.config.remote;
-        let (xid, header) = match Header::parse(message) {
-            Ok(header) => (header.xid, Ok(header)),
-            Err(error) => {
-                self.counters.bad_reply_count += 1;
-                let xid = error.xid().unwrap_or_default();
-                (xid, Err(Error::BadReply { remote, what: BadReply::Header(error) }))
-            }
+        let header = Header::parse(message);
+        let xid = match &header {
+            Ok(header) => header.xid,
+            Err(error) => error.xid().unwrap_or_default(),
         };
         let awaiting = self.slots.awaiting(xid);
         let known = awaiting.is_some();
         let backward = header.as_ref().is_ok_and(|header| is_call(header, message, known));
         let awaiting = awaiting.filter(|_| !backward);
+        self.counters.bad_reply_count += u64::from(header.is_err());
         self.counters.bad_xids += u64::from(awaiting.is_none() && !backward && header.is_ok());
         if let Some(rkey) = invalidated
             && !awaiting.is_some_and(|index| self.slots.get(index).end_key(rkey))
@@ -278,10 +285,13 @@ impl<P: Provider> Connection<P> {
             None => return self.receives.release(receive),
         };
         let request = self.slots.get(index);
-        let grant = header.as_ref().ok().map(|header| header.credits);
-        let counters = &mut self.counters;
-        let outcome =
-            header.and_then(|header| outcome(&header, message, &request.offered, remote, counters));
+        let (grant, outcome) = match &header {
+            Ok(header) => {
+                let (offered, counters) = (&request.offered, &mut self.counters);
+                (Some(header.credits), outcome(header, message, offered, remote, counters))
+            }
+            Err(error) => (None, Err(bad_reply(remote, BadReply::Header(*error)))),
+        };
         self.credits.replied(grant);
         self.counters.recvs += 1;
         self.backoff.reset();
@@ -326,21 +336,20 @@ impl<P: Provider> Connection<P> {
         let (buffer, pieces) = request.payload.take();
         self.long_calls.put(request.long.take());
         let (mut start, len) = (len as usize, len as usize);
-        let result = outcome.map(|arrival| match arrival {
-            Arrival::Inline { header_len, written } => {
+        let result = match (outcome, &buffer) {
+            (Ok(Arrival::Inline { header_len, written }), _) => {
                 start = header_len;
-                Reply { in_buffer: None, written }
+                Ok(Reply { in_buffer: None, written })
             }
-            Arrival::InReplyChunk { len } => Reply { in_buffer: Some(len), written: None },
-        });
-        let result = result.and_then(|reply| match (reply.in_buffer, &buffer) {
-            (Some(_), Some(buffer)) if !reply::answers(xid, buffer) => {
+            (Ok(Arrival::InReplyChunk { .. }), Some(buffer)) if !reply::answers(xid, buffer) => {
                 self.counters.bad_reply_count += 1;
-                let (remote, what) = (self.config.remote, BadReply::ForeignMessage(xid));
-                Err(Error::BadReply { remote, what })
+                Err(bad_reply(self.config.remote, BadReply::ForeignMessage(xid)))
             }
-            _ => Ok(reply),
-        });
+            (Ok(Arrival::InReplyChunk { len }), _) => {
+                Ok(Reply { in_buffer: Some(len), written: None })
+            }
+            (Err(error), _) => Err(error),
+        };
         let inline = Inline::new(&mut self.receives, receive, start..len);
         let copied = up.complete(self.id, Completed { token, result, buffer, pieces, inline });
         self.counters.fixup_copy_count += copied as u64;
@@ -364,7 +373,7 @@ impl<P: Provider> Connection<P> {
         request.reply = None;
         let (token, (buffer, pieces)) = (request.token, request.payload.take());
         self.long_calls.put(request.long.take());
-        let (result, inline) = (Err(cause.clone()), Inline::NONE);
+        let (result, inline) = (Err(Box::new(cause.clone())), Inline::NONE);
         up.complete(self.id, Completed { token, result, buffer, pieces, inline });
         self.slots.put_if_free(index);
     }
@@ -386,19 +395,13 @@ fn outcome(
     header: &Header<'_>,
     message: &[u8],
     offered: &Offered,
-    remote: std::net::SocketAddr,
+    remote: SocketAddr,
     counters: &mut Counters,
-) -> Result<Arrival, Error> {
+) -> Result<Arrival, Box<Error>> {
     match header.kind {
         HeaderKind::Error(body) => {
             counters.rdma_errors += 1;
-            Err(match body {
-                ErrorBody::Version { low, high } => Error::Version { remote, low, high },
-                ErrorBody::Chunk => Error::Chunk { remote },
-                ErrorBody::Unknown(code) => {
-                    Error::BadReply { remote, what: BadReply::ErrorCode(code) }
-                }
-            })
+            Err(reported(body, remote))
         }
         HeaderKind::Msg | HeaderKind::NoMsg => match reply::check(header, message, offered) {
             Ok(arrival) => {
@@ -410,8 +413,23 @@ fn outcome(
             }
             Err(what) => {
                 counters.bad_reply_count += 1;
-                Err(Error::BadReply { remote, what })
+                Err(bad_reply(remote, what))
             }
         },
     }
+}
+
+/// What the server reports in place of a reply.
+#[cold]
+fn reported(body: ErrorBody, remote: SocketAddr) -> Box<Error> {
+    match body {
+        ErrorBody::Version { low, high } => Box::new(Error::Version { remote, low, high }),
+        ErrorBody::Chunk => Box::new(Error::Chunk { remote }),
+        ErrorBody::Unknown(code) => bad_reply(remote, BadReply::ErrorCode(code)),
+    }
+}
+
+#[cold]
+fn bad_reply(remote: SocketAddr, what: BadReply) -> Box<Error> {
+    Box::new(Error::BadReply { remote, what })
 }

@@ -163,8 +163,9 @@ pub struct Getter {
 }
 
 impl Getter {
-    /// Takes the next slot for a Send of `wrs` work requests. `None`: the queue is full, wait for
-    /// a completion.
+    /// Takes the next slot, which is empty, for a Send of `wrs` work requests. `None`: the queue is
+    /// full, wait for a completion.
+    #[inline]
     pub fn get(&mut self, wrs: u32) -> Option<&mut Sendctx> {
         if !self.has_room(wrs) {
             return None;
@@ -175,7 +176,6 @@ impl Getter {
         // neither the putter nor the NIC reaches it until the head is published below and the
         // Send posted; `&mut self` keeps the reference unique on this side.
         let slot = unsafe { &mut *self.ring.slots[self.head.index].get() };
-        slot.clear();
         slot.wrs = wrs;
         // The putter looks at this slot only after a completion of its Send, which is posted
         // after the caller is done with the reference.

@@ -7,6 +7,8 @@
 //! a key to be invalidated: its RPC cannot complete before. Other unsignaled Sends pin nothing but their own request slots,
 //! of which there are 2 N more than calls in flight, so a queue that falls silent loses nothing.
 
+use std::slice;
+
 use verbs::{Connection, Op, PostError, SendWr};
 
 use crate::sendctx::{self, Bind, Getter, Putter, Sendctx};
@@ -57,14 +59,16 @@ impl Sender {
         let count = std::mem::take(&mut self.prepared);
         self.used = true;
         let Self { getter, signals, .. } = self;
-        let chain =
-            getter.latest(count).zip((0..count).rev()).flat_map(|((number, ctx), behind)| {
-                let signaled = signals.next(ctx, behind);
-                counters.signaled_sends += u64::from(signaled);
-                counters.gathered_sends += u64::from(ctx.gathered);
-                counters.sends += u64::from(ctx.invalidate.is_none());
-                work_requests(ctx, id.with(Kind::Send, number), signaled)
-            });
+        let mut behind = count;
+        let places = getter.latest(count).map(|(number, ctx)| {
+            behind -= 1;
+            let signaled = signals.next(ctx, behind);
+            counters.signaled_sends += u64::from(signaled);
+            counters.gathered_sends += u64::from(ctx.gathered);
+            counters.sends += u64::from(ctx.invalidate.is_none());
+            (ctx, main_request(ctx, id.with(Kind::Send, number), signaled))
+        });
+        let chain = WorkRequests { places, binds: None };
         // SAFETY: every SGE names a buffer that its request has lent (`Loan::Lent`); it is
         // reclaimed only by the walk up to this Send's completion, or after the drain. A window
         // and its region live as long as the queue pair; the bytes bound are lent until the key is
@@ -76,14 +80,42 @@ impl Sender {
     }
 }
 
-/// The work requests of one place in the ring: windows are bound right before their Send.
+/// The work requests of places in the ring, in order: windows are bound right before their Send.
+/// Most places have one work request and no more.
+struct WorkRequests<'a, I> {
+    /// Places, each with its last work request.
+    places: I,
+    /// Those of the present place that are left, after its first.
+    binds: Option<(slice::Iter<'a, Bind>, SendWr<'a>)>,
+}
+
+impl<'a, I: Iterator<Item = (&'a Sendctx, SendWr<'a>)>> Iterator for WorkRequests<'a, I> {
+    type Item = SendWr<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<SendWr<'a>> {
+        if let Some((binds, main)) = &mut self.binds {
+            let (next, main) = (binds.next(), *main);
+            return match next {
+                Some(bind) => Some(bind_request(bind, main.wr_id)),
+                None => {
+                    self.binds = None;
+                    Some(main)
+                }
+            };
+        }
+        let (ctx, main) = self.places.next()?;
+        let Some(bind) = &ctx.bind else { return Some(main) };
+        self.binds = Some((ctx.more_binds.iter(), main));
+        Some(bind_request(bind, main.wr_id))
+    }
+}
+
+/// The Send of a place, or the invalidation that goes through it.
 #[inline]
-fn work_requests(ctx: &Sendctx, wr_id: u64, signaled: bool) -> impl Iterator<Item = SendWr<'_>> {
+fn main_request(ctx: &Sendctx, wr_id: u64, signaled: bool) -> SendWr<'_> {
     let op = ctx.invalidate.map_or(Op::Send, |rkey| Op::LocalInvalidate { rkey });
-    let main = SendWr { wr_id, sges: ctx.sges(), op, signaled, fence: false };
-    let first = ctx.bind.as_ref().map(|bind| bind_request(bind, wr_id));
-    let more = ctx.more_binds.iter().map(move |bind| bind_request(bind, wr_id));
-    first.into_iter().chain(more).chain(std::iter::once(main))
+    SendWr { wr_id, sges: ctx.sges(), op, signaled, fence: false }
 }
 
 #[inline]
@@ -113,6 +145,7 @@ impl Signals {
     }
 
     /// Whether this Send, with `behind` more after it in its chain, asks for a completion.
+    #[inline]
     fn next(&mut self, ctx: &Sendctx, behind: u32) -> bool {
         self.since += 1;
         self.payload_waits |= ctx.gathered || ctx.invalidate.is_some();

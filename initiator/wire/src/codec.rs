@@ -185,6 +185,9 @@ pub(crate) fn list<'a, T: Decode<'a>>(
     what: &'static str,
 ) -> Result<(&'a [u8], u32), DecodeError> {
     let mut ahead = *r;
+    if ahead.skip(&[0; 4]) {
+        return Ok((r.take(4)?, 0));
+    }
     let mut count = 0;
     loop {
         let offset = ahead.position();

@@ -164,18 +164,18 @@ impl<'a> Header<'a> {
     /// See [`HeaderError`].
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, HeaderError> {
-        if bytes.len() < HEADER_SHORTEST {
+        let Some(fixed) = bytes.first_chunk::<HEADER_SHORTEST>() else {
             return Err(HeaderError::Short { len: bytes.len() });
-        }
+        };
         let mut r = Reader::new(bytes);
-        let malformed = |xid| move |error| HeaderError::Malformed { xid, error };
-        let xid = r.u32().map_err(malformed(0))?;
-        let malformed = malformed(xid);
-        let version = r.u32().map_err(malformed)?;
+        let (words, _) = fixed.as_chunks::<4>();
+        let word = |at: usize| u32::from_be_bytes(words[at]);
+        let (xid, version, credits) = (word(0), word(1), word(2));
+        let malformed = |error| HeaderError::Malformed { xid, error };
         if version != VERSION {
             return Err(HeaderError::Version { xid, found: version });
         }
-        let credits = r.u32().map_err(malformed)?;
+        r.take(16).map_err(malformed)?;
         let empty = Self {
             xid,
             credits,
@@ -185,14 +185,13 @@ impl<'a> Header<'a> {
             reply: None,
             len: 0,
         };
-        match r.u32().map_err(malformed)? {
-            procedure::MSG => empty.lists(&mut r).map_err(malformed),
-            procedure::NOMSG => {
-                Self { kind: Kind::NoMsg, ..empty }.lists(&mut r).map_err(malformed)
-            }
-            procedure::ERROR => empty.error(&mut r).map_err(malformed),
-            found => Err(HeaderError::Procedure { xid, found }),
-        }
+        let kind = match word(3) {
+            procedure::MSG => Kind::Msg,
+            procedure::NOMSG => Kind::NoMsg,
+            procedure::ERROR => return empty.error(&mut r).map_err(malformed),
+            found => return Err(HeaderError::Procedure { xid, found }),
+        };
+        Self { kind, ..empty }.lists(&mut r).map_err(malformed)
     }
 
     /// RFC 8166 §4.3: Read list, Write list, Reply chunk.
@@ -204,6 +203,7 @@ impl<'a> Header<'a> {
         Ok(Self { reads, writes, reply, len: r.position(), ..self })
     }
 
+    #[cold]
     fn error(self, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let body = match r.u32()? {
             error_code::VERS => ErrorBody::Version { low: r.u32()?, high: r.u32()? },

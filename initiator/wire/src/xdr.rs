@@ -120,6 +120,18 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
+    /// Takes these bytes, if they come next; says whether they do.
+    #[inline]
+    pub fn skip<const N: usize>(&mut self, bytes: &[u8; N]) -> bool {
+        match self.left.split_first_chunk() {
+            Some((next, left)) if next == bytes => {
+                self.left = left;
+                true
+            }
+            _ => false,
+        }
+    }
+
     #[cold]
     fn short(&self, needed: usize) -> DecodeError {
         DecodeError::Short { offset: self.position(), needed, left: self.left.len() }

@@ -37,7 +37,7 @@ struct Results(Vec<Result<Vec<u8>, Error>>);
 
 impl Upcalls for Results {
     fn complete(&mut self, _connection: ConnectionId, completed: Completed<'_>) -> usize {
-        self.0.push(completed.message().map(<[u8]>::to_vec));
+        self.0.push(completed.message().map(<[u8]>::to_vec).map_err(|error| *error));
         0
     }
 

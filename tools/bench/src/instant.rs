@@ -12,7 +12,7 @@ use std::rc::Rc;
 use verbs::{
     Access, CmEvent, Completion, CompletionQueue, ConnectParams, Connection, DeviceInfo, Error,
     Incoming, Listener, MemoryRegion, MemoryWindow, Op, PostError, ProtectionDomain, Provider,
-    QueuePairCaps, RecvWr, RegionHandle, SendWr, WindowHandle,
+    QueuePairCaps, RecvWr, RegionHandle, SendWr, Sge, WindowHandle,
 };
 use wire::nfs3::{self, procedure};
 use wire::rpc::Reply;
@@ -38,8 +38,43 @@ pub(crate) struct Instant {
 
 /// What connection and completion queue share.
 struct Shared {
-    completions: RefCell<VecDeque<Completion>>,
+    completions: RefCell<Ring<Completion>>,
     replies: Replies,
+}
+
+/// A queue of fixed length: what is put in must have been asked for, so it never overflows.
+struct Ring<T> {
+    places: Box<[T; RING_LEN]>,
+    /// How many came in, and how many of them went out.
+    put: usize,
+    taken: usize,
+}
+
+/// More than the deepest bench has under way.
+const RING_LEN: usize = 1 << 14;
+
+impl<T: Copy> Ring<T> {
+    fn new(empty: T) -> Self {
+        Self { places: Box::new([empty; RING_LEN]), put: 0, taken: 0 }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.put - self.taken
+    }
+
+    #[inline]
+    fn push(&mut self, value: T) {
+        self.places[self.put % RING_LEN] = value;
+        self.put += 1;
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        let value = (self.taken < self.put).then(|| self.places[self.taken % RING_LEN])?;
+        self.taken += 1;
+        Some(value)
+    }
 }
 
 /// Finished RPC replies by procedure, XID missing.
@@ -101,7 +136,7 @@ pub(crate) struct InstantConnection {
     shared: Rc<Shared>,
     device: DeviceInfo,
     events: VecDeque<CmEvent>,
-    receives: VecDeque<RecvWr>,
+    receives: Ring<RecvWr>,
     inline: u32,
 }
 
@@ -138,7 +173,7 @@ impl Provider for Instant {
     ) -> Result<InstantConnection, Error> {
         Ok(InstantConnection {
             shared: Rc::new(Shared {
-                completions: RefCell::new(VecDeque::with_capacity(1 << 16)),
+                completions: RefCell::new(Ring::new(Completion::default())),
                 replies: Replies::new(self.bytes),
             }),
             device: DeviceInfo {
@@ -151,7 +186,7 @@ impl Provider for Instant {
                 memory_window_2b: false,
             },
             events: VecDeque::from([CmEvent::RouteResolved]),
-            receives: VecDeque::with_capacity(1 << 14),
+            receives: Ring::new(RecvWr { wr_id: 0, sge: Sge::default() }),
             inline: self.inline,
         })
     }
@@ -220,8 +255,8 @@ impl CompletionQueue for InstantCq {
     fn poll(&self, out: &mut [Completion]) -> Result<usize, Error> {
         let mut queue = self.shared.completions.borrow_mut();
         let count = queue.len().min(out.len());
-        for (place, completion) in out.iter_mut().zip(queue.drain(..count)) {
-            *place = completion;
+        for place in &mut out[..count] {
+            *place = queue.pop().unwrap_or_default();
         }
         Ok(count)
     }
@@ -276,7 +311,7 @@ impl Connection for InstantConnection {
     }
 
     fn disconnect(&mut self) {
-        self.receives.clear();
+        self.receives.taken = self.receives.put;
     }
 
     #[inline]
@@ -289,10 +324,10 @@ impl Connection for InstantConnection {
         for wr in chain {
             count += 1;
             if wr.signaled {
-                completions.push_back(Completion { wr_id: wr.wr_id, ..Completion::default() });
+                completions.push(Completion { wr_id: wr.wr_id, ..Completion::default() });
             }
             let (Op::Send, Some(sge)) = (wr.op, wr.sges.first()) else { continue };
-            let Some(receive) = self.receives.pop_front() else { continue };
+            let Some(receive) = self.receives.pop() else { continue };
             // SAFETY: the caller lends the bytes of the Send and of the Receive until both have
             // completed, which they have not: their completions are queued below and above.
             let (call, reply) = unsafe {
@@ -305,7 +340,7 @@ impl Connection for InstantConnection {
                 )
             };
             let byte_len = answer(&self.shared.replies, call, reply) as u32;
-            completions.push_back(Completion {
+            completions.push(Completion {
                 wr_id: receive.wr_id,
                 byte_len,
                 ..Completion::default()
@@ -320,7 +355,7 @@ impl Connection for InstantConnection {
         I: IntoIterator<Item = RecvWr>,
     {
         let before = self.receives.len();
-        self.receives.extend(chain);
+        chain.into_iter().for_each(|receive| self.receives.push(receive));
         Ok(self.receives.len() - before)
     }
 
@@ -336,22 +371,34 @@ impl Connection for InstantConnection {
 /// Writes the reply to a call; returns its length.
 #[inline]
 fn answer(replies: &Replies, call: &[u8], reply: &mut [u8]) -> usize {
-    let word = |at: usize| u32::from_be_bytes([call[at], call[at + 1], call[at + 2], call[at + 3]]);
+    let word = |at: usize| call[at..].first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
     // Fixed part, Read list, Write list: the words behind them say which chunks there are.
-    let (has_read, has_write) = (word(16) == 1, word(16) == 0 && word(20) == 1);
-    let call_header = if has_read || has_write { HEADER_WITH_CHUNK } else { HEADER_MIN };
-    let header = if has_write { HEADER_WITH_CHUNK } else { HEADER_MIN };
-    reply[..header].copy_from_slice(&call[..header]);
-    reply[8..12].copy_from_slice(&CREDITS.to_be_bytes());
-    if has_read {
-        reply[16..28].fill(0);
+    let (read, write) = (word(16), word(20));
+    let header = if read == 0 && write == 1 {
+        header::<HEADER_WITH_CHUNK>(call, reply)
+    } else {
+        header::<HEADER_MIN>(call, reply)
+    };
+    if read == 1 {
+        reply[16..HEADER_MIN].fill(0);
     }
+    let call_header = if read == 1 { HEADER_WITH_CHUNK } else { header };
     let procedure = word(call_header + PROCEDURE_AT);
     let body = match procedure {
-        procedure::READ if !has_write => &replies.read_inline,
+        procedure::READ if header == HEADER_MIN => &replies.read_inline,
         procedure => &replies.by_procedure[procedure as usize],
     };
     reply[header..header + body.len()].copy_from_slice(body);
     reply[header..header + 4].copy_from_slice(&call[..4]);
     header + body.len()
+}
+
+/// The call's transport header, granting credits.
+#[inline]
+fn header<const LEN: usize>(call: &[u8], reply: &mut [u8]) -> usize {
+    if let (Some(from), Some(to)) = (call.first_chunk::<LEN>(), reply.first_chunk_mut::<LEN>()) {
+        *to = *from;
+        to[8..12].copy_from_slice(&CREDITS.to_be_bytes());
+    }
+    LEN
 }

@@ -57,15 +57,17 @@ impl Kind {
         }
     }
 
-    fn op(self, file: File, index: u64, len: u32) -> Op {
-        let offset = index % 65_536 * 4096;
-        match self {
+    #[inline]
+    fn submission(self, file: File, tag: u64, len: u32, buffer: Buffer) -> Submission {
+        let offset = tag % 65_536 * 4096;
+        let op = match self {
             Self::ReadChunk | Self::ReadInline => Op::Read { file, offset, len },
             Self::WriteChunk | Self::WriteGathered | Self::WriteCopied => {
                 Op::Write { file, offset, len, stable: StableHow::Unstable }
             }
             Self::Getattr => Op::Getattr { file },
-        }
+        };
+        Submission { tag, op, buffer: Some(buffer), pieces: None }
     }
 }
 
@@ -90,20 +92,19 @@ fn main() -> anyhow::Result<()> {
         while submitted < args.count
             && let Some(buffer) = buffers.pop()
         {
-            let op = args.op.op(file, submitted, args.bytes);
-            let submission = Submission { tag: submitted, op, buffer: Some(buffer), pieces: None };
+            let submission = args.op.submission(file, submitted, args.bytes, buffer);
             if client.submit(mount, submission, now).is_err() {
                 bail!("the queue is as deep as there are buffers");
             }
             submitted += 1;
         }
         client.turn(now);
-        while let Some(done) = client.next_done(mount) {
+        while let Some(done) = &mut client.next_done(mount) {
             if let Err(error) = &done.result {
                 bail!("{error}");
             }
             debug_assert!(!matches!(done.result, Ok(Output::Nothing)));
-            buffers.extend(done.buffer);
+            buffers.extend(done.buffer.take());
             completed += 1;
         }
     }

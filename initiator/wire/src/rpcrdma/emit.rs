@@ -6,8 +6,8 @@ use super::{
 };
 use crate::xdr::{Full, Writer};
 
-/// Bytes in front of the lists.
-const FIXED: usize = 16;
+/// Bytes of a header whose lists have one segment in all, in a Read or Write list.
+const WITH_SEGMENT: usize = HEADER_MIN + READ_SEGMENT_LEN;
 
 /// Message kinds that carry an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,26 +58,52 @@ impl Emit<'_> {
             EmitKind::Msg => procedure::MSG,
             EmitKind::NoMsg => procedure::NOMSG,
         };
-        let mut w = fixed(self.xid, self.credits, kind, out)?;
+        let fixed = [self.xid, VERSION, self.credits, kind];
+        let mut w = Writer::new(out);
+        // Nearly every header is one of these, whose length is known before they are written.
+        match (self.reads, self.write_chunks, self.reply_chunk) {
+            ([], [], None) => w.sized::<HEADER_MIN>(|w| {
+                words(w, fixed)?;
+                words(w, [0, 0, 0])
+            }),
+            ([], [[Segment { handle, length, offset }]], None) => w.sized::<WITH_SEGMENT>(|w| {
+                words(w, fixed)?;
+                words(w, [0, 1, 1, *handle, *length])?;
+                w.u64(*offset)?;
+                words(w, [0, 0])
+            }),
+            ([ReadSegment { position, segment }], [], None) => w.sized::<WITH_SEGMENT>(|w| {
+                words(w, fixed)?;
+                words(w, [1, *position, segment.handle, segment.length])?;
+                w.u64(segment.offset)?;
+                words(w, [0, 0, 0])
+            }),
+            _ => self.emit_lists(fixed, &mut w),
+        }?;
+        Ok(w.position())
+    }
+
+    /// Writes any header.
+    fn emit_lists(&self, fixed: [u32; 4], w: &mut Writer<'_>) -> Result<(), Full> {
+        words(w, fixed)?;
         for read in self.reads {
             w.u32(1)?;
             w.u32(read.position)?;
-            put_segment(&mut w, read.segment)?;
+            put_segment(w, read.segment)?;
         }
         w.u32(0)?;
         for segments in self.write_chunks {
             w.u32(1)?;
-            put_chunk(&mut w, segments)?;
+            put_chunk(w, segments)?;
         }
         w.u32(0)?;
         match self.reply_chunk {
-            None => w.u32(0)?,
+            None => w.u32(0),
             Some(segments) => {
                 w.u32(1)?;
-                put_chunk(&mut w, segments)?;
+                put_chunk(w, segments)
             }
         }
-        Ok(w.position())
     }
 }
 
@@ -87,7 +113,8 @@ impl Emit<'_> {
 /// # Errors
 /// [`Full`] when `out` is too short.
 pub fn emit_error(xid: u32, credits: u32, body: ErrorBody, out: &mut [u8]) -> Result<usize, Full> {
-    let mut w = fixed(xid, credits, procedure::ERROR, out)?;
+    let mut w = Writer::new(out);
+    words(&mut w, [xid, VERSION, credits, procedure::ERROR])?;
     match body {
         ErrorBody::Version { low, high } => {
             w.u32(error_code::VERS)?;
@@ -101,12 +128,8 @@ pub fn emit_error(xid: u32, credits: u32, body: ErrorBody, out: &mut [u8]) -> Re
 }
 
 #[inline]
-fn fixed(xid: u32, credits: u32, kind: u32, out: &mut [u8]) -> Result<Writer<'_>, Full> {
-    let mut w = Writer::new(out);
-    w.sized::<FIXED>(|w| {
-        [xid, VERSION, credits, kind].into_iter().try_for_each(|word| w.u32(word))
-    })?;
-    Ok(w)
+fn words<const N: usize>(w: &mut Writer<'_>, words: [u32; N]) -> Result<(), Full> {
+    words.into_iter().try_for_each(|word| w.u32(word))
 }
 
 #[inline]
