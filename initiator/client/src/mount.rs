@@ -196,14 +196,9 @@ impl Mount {
         let Some(slot) = self.free.pop() else { return Err(submission) };
         let Submission { tag, op, buffer, pieces } = submission;
         let walk = Walk::new(self.root);
-        let keeps = match &op {
-            Op::WriteBack { file, .. } | Op::Sync { file } => Some(*file),
-            _ => None,
-        };
+        let keeps = matches!(op, Op::WriteBack { .. } | Op::Sync { .. });
         self.tasks[slot as usize] = Some(Task { tag, op, walk, since: now, buffer, pieces, role });
-        if let Some(file) = keeps
-            && !self.admit(slot, file)
-        {
+        if keeps && !self.admit(slot) {
             return Ok(());
         }
         if self.waiting.is_empty() {
@@ -333,6 +328,7 @@ impl Mount {
     }
 
     /// Hands a result to the caller.
+    #[inline]
     fn answer(
         &mut self,
         slot: u32,

@@ -26,7 +26,7 @@ use wire::nfs3::StableHow;
 use super::kept::{Kept, KeptFile, Phase, Progress};
 use super::{Mount, MountState, Role, Task};
 use crate::Error;
-use crate::op::{File, Op, Output};
+use crate::op::{Op, Output};
 use crate::uncommitted::{Extent, Proof};
 use crate::walk::Walk;
 
@@ -45,9 +45,11 @@ struct Taken {
 
 impl Mount {
     /// Takes a WriteBack or a Sync whose task was made. True: it is to be sent now.
-    pub(super) fn admit(&mut self, slot: u32, file: File) -> bool {
-        let at = self.kept.place(file);
+    #[inline(never)]
+    pub(super) fn admit(&mut self, slot: u32) -> bool {
         let Some(task) = &mut self.tasks[slot as usize] else { return false };
+        let (Op::WriteBack { file, .. } | Op::Sync { file }) = task.op else { return true };
+        let at = self.kept.place(file);
         let kept = self.kept.file(at);
         if let Op::Sync { .. } = task.op {
             let since = kept.log.mark();
@@ -66,6 +68,7 @@ impl Mount {
     }
 
     /// A task that has to do with kept data has its result.
+    #[inline(never)]
     pub(super) fn kept_finished(
         &mut self,
         slot: u32,
