@@ -237,7 +237,7 @@ impl Settings {
         };
         #[cfg(feature = "planted-faults")]
         {
-            config.planted.release_on_reply_alone = true;
+            config.planted.fault = Some(rpcrdma::Fault::ReleaseOnReply);
         }
         config.validate()?;
         Ok(config)

@@ -94,7 +94,7 @@ fn a_header_slot_is_not_reused_while_its_send_is_retried() {
 #[test]
 fn without_the_rule_the_fabric_sees_the_corruption() {
     let mut plan = plan();
-    plan.transport.planted.release_on_reply_alone = true;
+    plan.transport.planted.fault = Some(rpcrdma::Fault::ReleaseOnReply);
     let mut house = House::build(plan);
     let file = house.create("f");
     let qp = house.client_qp();

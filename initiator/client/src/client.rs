@@ -79,6 +79,10 @@ impl<P: Provider> Client<P> {
         mount.limits.read_max = buffer_len;
         mount.limits.write_max = buffer_len;
         mount.patience = config.transport.patience();
+        #[cfg(feature = "planted-faults")]
+        {
+            mount.planted = config.transport.planted.fault;
+        }
         self.mounts.list.push(mount);
         self.events_due = now;
         Ok(MountId(index))

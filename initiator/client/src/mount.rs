@@ -99,6 +99,9 @@ pub(crate) struct Mount {
     pub(crate) parked: bool,
     /// Why one of its connections has ended for good: the others are to, as well.
     pub(crate) ending: Option<Error>,
+    /// Test-only builds: a mistake that is to be made on purpose.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) planted: Option<rpcrdma::Fault>,
 }
 
 impl Mount {
@@ -130,6 +133,8 @@ impl Mount {
             greet: false,
             parked: false,
             ending: None,
+            #[cfg(feature = "planted-faults")]
+            planted: None,
         }
     }
 
@@ -340,6 +345,10 @@ impl Mount {
         let Some(task) = self.tasks[slot as usize].take() else { return };
         self.free.push(slot);
         let (tag, buffer, pieces) = (task.tag, buffer.or(task.buffer), pieces.or(task.pieces));
+        #[cfg(feature = "planted-faults")]
+        if self.planted == Some(rpcrdma::Fault::CompleteTwice) && tag.is_multiple_of(64) {
+            self.done.push_back(Done::new(tag, result.clone(), None));
+        }
         self.done.push_back(Done { tag, result, buffer, pieces, received });
     }
 

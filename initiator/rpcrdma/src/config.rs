@@ -6,6 +6,9 @@ use hugepages::{PageSize, Policy};
 
 use crate::Error;
 use crate::piece::SEGMENTS_MAX;
+#[cfg(feature = "planted-faults")]
+use crate::planted::PlantedFaults;
+use crate::planted::planted;
 use crate::recovery::{Recovery, expired};
 use crate::request::Limits;
 use crate::sendctx::SGES_MAX;
@@ -107,17 +110,6 @@ pub struct BufferConfig {
     pub numa_node: Option<u32>,
 }
 
-/// Faults that can be switched on to see that the tests find them.
-#[cfg(feature = "planted-faults")]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PlantedFaults {
-    /// Complete an RPC on its Reply alone, whatever its Send still reads.
-    pub release_on_reply_alone: bool,
-    /// Send no more inline than this, which may be less than a server can ask for: it makes long
-    /// calls of short ones.
-    pub inline_send: Option<u32>,
-}
-
 impl TransportConfig {
     /// Defaults as in the Linux NFS client where it has them.
     #[must_use]
@@ -174,7 +166,8 @@ impl TransportConfig {
 
     /// Send Queue entries: those, and one for the drain marker.
     pub(crate) fn send_wr_max(&self) -> u32 {
-        self.ring_wr_max() + 1
+        let wrs = if planted!(self, BindsUncounted) { self.requests() } else { self.ring_wr_max() };
+        wrs + 1
     }
 
     /// Receive Queue entries: one for each call that may be unanswered, and one for each request

@@ -30,6 +30,7 @@ use crate::long_call::{self, LongCalls};
 use crate::lots::{self, Lots};
 use crate::memory::{self, Loan, RegisteredPool};
 use crate::payloads::{OnDevice, Payloads};
+use crate::planted::planted;
 use crate::receives::Receives;
 use crate::recovery::{Backoff, Recovery, expired};
 use crate::registrations::Registrations;
@@ -400,6 +401,9 @@ impl<P: Provider> Connection<P> {
         self.enter(State::Draining, now);
         let used = self.sender.was_used();
         let marker = self.work_id.with(Kind::Drain, 0);
+        if planted!(self.config, NoDrain) {
+            std::mem::forget(self.link.take());
+        }
         let Some(link) = self.link.as_mut() else { return };
         link.disconnect();
         let marker =
@@ -434,7 +438,11 @@ impl<P: Provider> Connection<P> {
     pub(crate) fn after_drain(&mut self, now: Timestamp, up: &mut impl Upcalls) {
         debug_assert!(self.is_drained());
         self.counters.mrs_recycled += self.windows.len() + self.long_calls.drop_windows();
-        self.windows = Windows::none();
+        let windows = std::mem::replace(&mut self.windows, Windows::none());
+        match planted!(self.config, LeakWindows) {
+            true => std::mem::forget(windows),
+            false => drop(windows),
+        }
         self.link = None;
         let cause = self.cause.take().unwrap_or(Error::Closed { remote: self.config.remote });
         let Self { sender, slots, .. } = self;

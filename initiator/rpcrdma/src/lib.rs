@@ -30,6 +30,7 @@ mod marshal;
 mod memory;
 mod payloads;
 mod piece;
+mod planted;
 mod receives;
 mod recovery;
 mod registrations;
@@ -53,6 +54,8 @@ pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
 pub use error::{BadReply, Error, Loss};
 pub use inline::{Inline, Received};
 pub use piece::{Piece, Pieces, SEGMENTS_MAX};
+#[cfg(feature = "planted-faults")]
+pub use planted::{Fault, PlantedFaults};
 pub use recovery::Recovery;
 pub use state::State;
 pub use stats::Counters;

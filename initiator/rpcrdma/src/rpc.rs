@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::error::{BadReply, Error, Loss};
 use crate::inline::Inline;
 use crate::marshal::{self, Frame};
+use crate::planted::planted;
 use crate::registrations::Terms;
 use crate::reply::{self, Arrival, Offered};
 use crate::request::{Matched, Request, Travel};
@@ -80,6 +81,10 @@ impl<P: Provider> Connection<P> {
             && self.ring_has_room()
             && let Some(index) = self.slots.next_resend()
         {
+            #[cfg(feature = "planted-faults")]
+            if planted!(self.config, FreshXid) {
+                self.slots.renew_xid(index, now.0);
+            }
             match self.transmit(index, now) {
                 Ok(()) => self.counters.retransmissions += 1,
                 // The server may take less inline than the one before it did.
@@ -124,6 +129,9 @@ impl<P: Provider> Connection<P> {
         let Self { windows, long_calls, counters, .. } = self;
         let credits = self.config.max_requests;
         Frame { travel, credits, windows, long_calls, counters }.frame(request, ctx);
+        if planted!(self.config, PieceOffset) {
+            ctx.sges[2].addr += 1;
+        }
         request.sent_ns = now.0;
         self.credits.take();
         self.sender.prepared();
@@ -180,7 +188,7 @@ impl<P: Provider> Connection<P> {
         let room = room && !self.slots.has_resend();
         let wake = self.parked && room && self.state == State::Established;
         self.parked &= !wake;
-        wake
+        wake && !planted!(self.config, ForgetWake)
     }
 
     /// Posts what was prepared, with one doorbell.
@@ -238,6 +246,8 @@ impl<P: Provider> Connection<P> {
     /// waited for it.
     fn on_send(&mut self, number: u32, up: &mut impl Upcalls) {
         let Self { sender, slots, .. } = self;
+        let too_far = planted!(self.config, WalkTooFar) && number != sender.getter.head();
+        let number = number.wrapping_add(u32::from(too_far));
         // SAFETY: the walk passes exactly the Sends that this completion stands for.
         let walked = sender.putter.put(number, |ctx| unsafe { slots.passed(ctx) });
         if let Err(stale) = walked {
@@ -266,6 +276,9 @@ impl<P: Provider> Connection<P> {
             Err(error) => error.xid().unwrap_or_default(),
         };
         let awaiting = self.slots.awaiting(xid);
+        #[cfg(feature = "planted-faults")]
+        let awaiting = awaiting
+            .or_else(|| self.slots.awaiting_any(xid).filter(|_| planted!(self.config, StaleXid)));
         let known = awaiting.is_some();
         let backward = header.as_ref().is_ok_and(|header| is_call(header, message, known));
         let awaiting = awaiting.filter(|_| !backward);
@@ -292,7 +305,10 @@ impl<P: Provider> Connection<P> {
             }
             Err(error) => (None, Err(bad_reply(remote, BadReply::Header(*error)))),
         };
-        self.credits.replied(grant);
+        let grant = grant.map(|grant| grant + u32::from(planted!(self.config, CreditOverUse)));
+        if outcome.is_ok() || !planted!(self.config, LeakCredit) {
+            self.credits.replied(grant);
+        }
         self.counters.recvs += 1;
         self.backoff.reset();
         request.reply = Some(Matched { receive, len, outcome });
@@ -354,7 +370,9 @@ impl<P: Provider> Connection<P> {
         let copied = up.complete(self.id, Completed { token, result, buffer, pieces, inline });
         self.counters.fixup_copy_count += copied as u64;
         self.counters.kept_receives = self.receives.kept;
-        self.receives.release(receive);
+        if !(planted!(self.config, NoRepost) && xid.is_multiple_of(32)) {
+            self.receives.release(receive);
+        }
         self.slots.put_if_free(index);
     }
 
@@ -381,7 +399,7 @@ impl<P: Provider> Connection<P> {
     /// The planted fault: the kernel initiators' mistake, made on purpose.
     #[cfg(feature = "planted-faults")]
     fn finish_early(&mut self, index: u32, up: &mut impl Upcalls) {
-        if self.config.planted.release_on_reply_alone {
+        if planted!(self.config, ReleaseOnReply) {
             // SAFETY: none. This is the fault that the test must catch: the Send may still be
             // read. The memory stays mapped, so what breaks is the data, not the process.
             unsafe { self.slots.get(index).payload.reclaim() };

@@ -94,6 +94,26 @@ impl Slots {
         self.slots.get(index as usize)?.awaits(xid).then_some(index)
     }
 
+    /// The planted fault: the slot whose call has the place of this XID, under whatever XID.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fn awaiting_any(&self, xid: u32) -> Option<u32> {
+        let index = self.xids.slot(xid);
+        let request = self.slots.get(index as usize)?;
+        request.awaits(request.xid).then_some(index)
+    }
+
+    /// The planted fault: another XID for a call that is sent again.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fn renew_xid(&mut self, index: u32, now_ns: u64) {
+        let xid = self.xids.take(index, now_ns, |_| None);
+        let request = self.get(index);
+        request.xid = xid;
+        if let Some(buffer) = request.send.ours() {
+            let at = crate::connection::HEADER_ROOM;
+            buffer[at..at + 4].copy_from_slice(&xid.to_be_bytes());
+        }
+    }
+
     /// The walk has passed a place in the ring.
     ///
     /// # Safety

@@ -135,7 +135,7 @@ impl Actor {
         rng: Rng,
         fabric: &SoftFabric,
         server: (std::net::SocketAddr, FileHandle),
-        planted: rpcrdma::config::PlantedFaults,
+        planted: rpcrdma::PlantedFaults,
     ) -> Result<Self, String> {
         let (remote, root) = server;
         let transport = transport(index, &shape, remote, planted);
@@ -725,7 +725,7 @@ fn transport(
     index: usize,
     shape: &MountShape,
     remote: std::net::SocketAddr,
-    planted: rpcrdma::config::PlantedFaults,
+    planted: rpcrdma::PlantedFaults,
 ) -> TransportConfig {
     let mut transport = TransportConfig::new(remote);
     transport.max_requests = shape.max_requests;

@@ -19,7 +19,7 @@ pub mod world;
 
 use fastrand::Rng;
 use rpcrdma::Counters;
-use rpcrdma::config::PlantedFaults;
+use rpcrdma::PlantedFaults;
 
 use crate::shape::Shape;
 use crate::world::World;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::bail;
 use clap::Parser;
 use initiator_sim::{Failure, Report, run, shape};
-use rpcrdma::config::PlantedFaults;
+use rpcrdma::PlantedFaults;
 use tracing_subscriber::EnvFilter;
 
 /// Deterministic simulation of client, fabric and server: one seed decides everything.

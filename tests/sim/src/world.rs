@@ -38,11 +38,7 @@ pub struct World {
 
 impl World {
     /// Builds what a seed describes.
-    pub fn build(
-        seed: u64,
-        shape: Shape,
-        planted: rpcrdma::config::PlantedFaults,
-    ) -> Result<Self, String> {
+    pub fn build(seed: u64, shape: Shape, planted: rpcrdma::PlantedFaults) -> Result<Self, String> {
         let mut rng = Rng::with_seed(seed);
         let fabric = SoftFabric::new(Clock::virtual_time());
         let mut target = start(&fabric, &shape)?;

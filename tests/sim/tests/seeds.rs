@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use initiator_sim::run;
-use rpcrdma::config::PlantedFaults;
+use rpcrdma::PlantedFaults;
 
 /// Seeds `first..first + 50`; four tests, so that the runner spreads them over the cores.
 fn live(first: u64) {
