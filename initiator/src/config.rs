@@ -90,6 +90,9 @@ section! {
         /// Retransmissions before a soft mount's call fails [default: 2]
         #[arg(long, value_name = "N")]
         retrans: u32,
+        /// When the server answers NFS3ERR_JUKEBOX, ask again after so many seconds, 1 to 3600 [default: 5]
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+        jukebox_wait: u32,
         /// First pause between attempts to connect again, in seconds; pauses double [default: 5]
         #[arg(long, value_name = "SECONDS")]
         reconnect_min: u32,
@@ -247,6 +250,7 @@ impl Settings {
     pub(crate) fn check(&self) -> Result<()> {
         let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
         self.transport_config(nowhere)?;
+        self.jukebox_wait_ns()?;
         self.endpoint_config().map(drop)
     }
 
@@ -258,6 +262,15 @@ impl Settings {
         let needed = instances.iter().any(|of| keeps(&of.job) || lays_out(&of.job));
         let max = self.memory.uncommitted_max.as_ref().map_or(UNCOMMITTED_MAX, |size| size.0);
         if needed { max } else { 0 }
+    }
+
+    /// How long to wait after NFS3ERR_JUKEBOX.
+    pub(crate) fn jukebox_wait_ns(&self) -> Result<u64> {
+        match self.transport.jukebox_wait {
+            None => Ok(client::JUKEBOX_WAIT_NS),
+            Some(seconds @ 1..=3600) => Ok(u64::from(seconds) * 1_000_000_000),
+            Some(seconds) => bail!("jukebox_wait = {seconds}: allowed is 1 to 3600 (seconds)"),
+        }
     }
 
     pub(crate) fn hugepages(&self) -> hugepages::Policy {

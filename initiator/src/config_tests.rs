@@ -40,15 +40,15 @@ fn one_inline_threshold_sets_both_and_each_can_be_set() {
 
 #[test]
 fn absurd_settings_are_refused_with_what_is_allowed() {
-    let remote = "127.0.0.1:20049".parse().expect("an address");
     for (text, says) in [
         ("max_requests = 0", "max_requests = 0: allowed is 1 to 4096"),
         ("inline = 1000", "inline_send = 1000: allowed is"),
         ("timeo = 0", "timeo = 0: at least 1"),
+        ("jukebox_wait = 0", "jukebox_wait = 0: allowed is 1 to 3600"),
         ("inline = \"8g\"", "inline_send = 8589934592"),
     ] {
         let settings = Settings::parse(&format!("[transport]\n{text}\n"), "x").expect("parses");
-        let message = format!("{:#}", settings.transport_config(remote).expect_err(text));
+        let message = format!("{:#}", settings.check().expect_err(text));
         assert!(message.contains(says), "{message}");
     }
 }

@@ -218,6 +218,7 @@ impl Stage<'_> {
             auth: settings.credential(),
             queue_depth: depth,
             uncommitted_max: settings.uncommitted_max(&instances),
+            jukebox_wait_ns: settings.jukebox_wait_ns()?,
             transport,
         };
         let (directory, endpoint) = (located.rest.clone(), settings.endpoint_config()?);

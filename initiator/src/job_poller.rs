@@ -67,6 +67,8 @@ pub(crate) struct Outcome {
     /// What each connection did, where there are several.
     pub(crate) connections: Vec<Counters>,
     pub(crate) credits_granted: Option<u32>,
+    /// Times the server wanted an operation to be asked for later.
+    pub(crate) jukebox_waits: u64,
     pub(crate) memory: Option<String>,
 }
 
@@ -245,6 +247,7 @@ impl<P: Provider> JobPoller<P> {
             counters: self.backend.client.counters(self.backend.mount).unwrap_or_default(),
             connections: self.backend.client.connection_counters(self.backend.mount),
             credits_granted: self.credits_granted,
+            jukebox_waits: self.backend.client.jukebox_waits(self.backend.mount),
             memory: self.memory.take(),
         };
         self.tell(Event::Ended(Box::new(outcome)));

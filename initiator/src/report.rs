@@ -72,10 +72,12 @@ fn own_lines(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
         let Site { url, located } = &facts.sites[site];
         writeln!(
             out,
-            "  mount        : {url} (export {}), {} connection(s), credits granted={}",
+            "  mount        : {url} (export {}), {} connection(s), credits granted={}, \
+             jukebox_waits={}",
             located.export,
             mounts.iter().map(|mount| mount.connections.len()).sum::<usize>(),
-            granted.join(",")
+            granted.join(","),
+            mounts.iter().map(|mount| mount.jukebox_waits).sum::<u64>()
         )?;
     }
     connection_lines(out, facts)?;
@@ -139,6 +141,7 @@ fn own_values(facts: &Facts<'_>) -> Map<String, Value> {
                 "url": facts.sites[outcome.site].url,
                 "export": facts.sites[outcome.site].located.export,
                 "credits_granted": outcome.credits_granted,
+                "jukebox_waits": outcome.jukebox_waits,
                 "memory": outcome.memory,
                 "counters": object(outcome.counters.iter()),
                 "connections": outcome.connections.iter().map(|c| object(c.iter())).collect::<Vec<_>>(),

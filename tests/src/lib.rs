@@ -33,6 +33,8 @@ pub struct Plan {
     pub queue_depth: u32,
     /// Of the client's mount.
     pub uncommitted_max: u64,
+    /// Of the client's mount.
+    pub jukebox_wait_ns: u64,
     /// Of the target; addresses are filled in.
     pub target: Config,
 }
@@ -51,7 +53,13 @@ impl Default for Plan {
             staging_buffers: 8,
             ..Config::default()
         };
-        Self { transport, queue_depth: 64, uncommitted_max: 0, target }
+        Self {
+            transport,
+            queue_depth: 64,
+            uncommitted_max: 0,
+            jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
+            target,
+        }
     }
 }
 
@@ -104,6 +112,7 @@ impl House {
             auth: credential(),
             queue_depth: plan.queue_depth,
             uncommitted_max: plan.uncommitted_max,
+            jukebox_wait_ns: plan.jukebox_wait_ns,
             transport: plan.transport,
         };
         prepare(&fabric);

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use client::aio::Session;
-use client::{Client, MountConfig, MountOptions, Op, locate};
+use client::{Client, JUKEBOX_WAIT_NS, MountConfig, MountOptions, Op, locate};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use reactor::{
@@ -255,6 +255,7 @@ where
         auth: credential(),
         queue_depth: 16,
         uncommitted_max: 0,
+        jukebox_wait_ns: JUKEBOX_WAIT_NS,
         transport,
     };
     let mount = client.mount(&config, now).unwrap();
@@ -370,6 +371,23 @@ fn a_call_that_goes_unanswered_ends_the_sleep_in_time() {
         assert!(here.stats.connections_accepted.get() >= 2, "it went out on another connection");
     });
     assert!(stats[0].slept_ns > 100_000_000, "it slept while it waited: {:?}", stats[0]);
+}
+
+#[test]
+fn an_operation_that_the_server_put_off_ends_the_sleep_in_time() {
+    let stats = with_mount(
+        IdlePolicy::ADAPTIVE,
+        |_| {},
+        |here| async move {
+            let data = pattern(4096, 1);
+            let file = here.file(&data).await;
+            here.switch.set("status=JUKEBOX:READ:1".parse().unwrap());
+            let took = here.read(&file, &data).await;
+            let wait = Duration::from_nanos(JUKEBOX_WAIT_NS);
+            assert!(took >= wait && took < wait + PATIENCE, "{took:?}");
+        },
+    );
+    assert!(stats[0].slept_ns > JUKEBOX_WAIT_NS / 5 * 4, "it slept: {:?}", stats[0]);
 }
 
 #[test]

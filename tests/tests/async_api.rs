@@ -53,6 +53,7 @@ where
         auth: credential(),
         queue_depth,
         uncommitted_max: 1 << 20,
+        jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
         transport,
     };
     let mount = client.mount(&config, now).unwrap();

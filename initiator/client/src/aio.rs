@@ -152,8 +152,7 @@ impl<P: Provider> Session<P> {
         OpFuture { shared: self.shared.clone(), submission: Some(submission), tag: None }
     }
 
-    /// Ends the registration of a buffer of the caller's own, which then is the caller's alone.
-    /// False where there is none, or an operation uses it.
+    /// Ends the registrations of memory of the caller's own: see [`Client::deregister`].
     pub fn deregister(&self, buffer: &Buffer) -> bool {
         self.shared.client.borrow_mut().deregister(self.shared.mount, buffer)
     }

@@ -21,6 +21,9 @@ const EVENTS_EVERY_NS: u64 = 1_000_000;
 /// reports to another thread of the process.
 const EVENTS_ASLEEP_EVERY_NS: u64 = 1_000_000_000;
 
+/// How long the Linux client waits after NFS3ERR_JUKEBOX.
+pub const JUKEBOX_WAIT_NS: u64 = 5_000_000_000;
+
 /// Buffers of uncommitted data, at most.
 const EXCHANGED_MAX: u32 = 1 << 20;
 
@@ -37,6 +40,9 @@ pub struct MountConfig {
     /// others: more buffers of the mount's pool, beyond those that `transport` says. With 0 each
     /// such write waits until it is durable.
     pub uncommitted_max: u64,
+    /// How long to wait before an operation is asked for again that the server has answered
+    /// NFS3ERR_JUKEBOX; [`JUKEBOX_WAIT_NS`] is what the Linux client does.
+    pub jukebox_wait_ns: u64,
     /// Its connections.
     pub transport: TransportConfig,
 }
@@ -57,7 +63,7 @@ impl<P: Provider> Client<P> {
     pub fn new(provider: P, config: EndpointConfig) -> Self {
         Self {
             endpoint: Endpoint::new(provider, config),
-            mounts: Mounts { list: Vec::new() },
+            mounts: Mounts { list: Vec::new(), now: Timestamp(0) },
             events_due: Timestamp(0),
         }
     }
@@ -67,7 +73,8 @@ impl<P: Provider> Client<P> {
     /// # Errors
     /// A setting out of range, or no RDMA on this host.
     pub fn mount(&mut self, config: &MountConfig, now: Timestamp) -> Result<MountId, Error> {
-        let MountConfig { root, auth, queue_depth, uncommitted_max, transport } = config;
+        let MountConfig { root, auth, queue_depth, uncommitted_max, jukebox_wait_ns, transport } =
+            config;
         let buffer_len = transport.buffers.buffer_len;
         let exchanged_max = uncommitted_max / u64::from(buffer_len.max(1));
         let exchanged_max = exchanged_max.min(EXCHANGED_MAX.into()) as u32;
@@ -83,6 +90,7 @@ impl<P: Provider> Client<P> {
         {
             mount.planted = config.transport.planted.fault;
         }
+        mount.later.wait_ns = *jukebox_wait_ns;
         self.mounts.list.push(mount);
         self.events_due = now;
         Ok(MountId(index))
@@ -127,6 +135,7 @@ impl<P: Provider> Client<P> {
     /// entries and connection events there were: 0 means an idle turn.
     #[inline]
     pub fn turn(&mut self, now: Timestamp) -> usize {
+        self.mounts.now = now;
         self.endpoint.flush(now);
         let mut completions = self.endpoint.poll(now, &mut self.mounts);
         if now >= self.events_due {
@@ -135,6 +144,7 @@ impl<P: Provider> Client<P> {
             completions += self.greet(now);
             self.end_together(now);
             for mount in &mut self.mounts.list {
+                mount.ask_again(now);
                 mount.expire(&self.endpoint, now);
             }
         }
@@ -150,6 +160,8 @@ impl<P: Provider> Client<P> {
         // The next turn, the last before the sleep, looks at connection events.
         self.events_due = Timestamp(0);
         sources.no_later_than(sources.now().add_ns(EVENTS_ASLEEP_EVERY_NS));
+        let due = self.mounts.list.iter().filter_map(|mount| mount.later.due());
+        due.for_each(|at| sources.no_later_than(at));
         self.endpoint.arm(sources)
     }
 
@@ -221,8 +233,10 @@ impl<P: Provider> Client<P> {
         connections.find_map(|id| self.endpoint.pool(id))
     }
 
-    /// Ends the registration of a buffer of the caller's own, which then is the caller's alone
-    /// (see [`Buffer::into_vec`]). False where there is none, or an operation uses it.
+    /// Ends the registrations of memory of the caller's own, which then is the caller's alone (see
+    /// [`Buffer::into_vec`]). Each of the mount's connections that has lent it has one (`nconnect`).
+    /// True if any was ended. One that an operation uses stays; that takes another buffer of the
+    /// same region, so whoever has several of one waits for all of them.
     pub fn deregister(&mut self, mount: MountId, buffer: &Buffer) -> bool {
         let Some(mount) = self.mounts.list.get(mount.0 as usize) else { return false };
         let ended = |any, id| self.endpoint.deregister(id, buffer.region()) | any;
@@ -250,6 +264,12 @@ impl<P: Provider> Client<P> {
     pub fn connection_counters(&self, mount: MountId) -> Vec<Counters> {
         let Some(mount) = self.get(mount) else { return Vec::new() };
         mount.links.counters(|id| self.endpoint.counters(id)).collect()
+    }
+
+    /// Times an operation was put off because the server answered NFS3ERR_JUKEBOX.
+    #[must_use]
+    pub fn jukebox_waits(&self, mount: MountId) -> u64 {
+        self.get(mount).map_or(0, |mount| mount.later.waits)
     }
 
     /// The server's present grant of credits, over all connections.
@@ -298,6 +318,8 @@ impl<P: Provider> Client<P> {
 /// Where the transport's results go.
 struct Mounts {
     list: Vec<Mount>,
+    /// Of the present turn.
+    now: Timestamp,
 }
 
 impl Mounts {
@@ -310,7 +332,8 @@ impl Upcalls for Mounts {
     #[inline]
     fn complete(&mut self, _connection: ConnectionId, mut completed: Completed<'_>) -> usize {
         let (mount, slot) = ((completed.token >> 32) as usize, completed.token as u32);
-        self.list.get_mut(mount).map_or(0, |mount| mount.completed(slot, &mut completed))
+        let now = self.now;
+        self.list.get_mut(mount).map_or(0, |mount| mount.completed(slot, &mut completed, now))
     }
 
     fn wake(&mut self, connection: ConnectionId) {

@@ -1,5 +1,7 @@
 //! Why an operation or a mount failed, split by who said no, each in one line with an errno.
 
+use std::time::Duration;
+
 use wire::mount::MountStatus;
 use wire::nfs3::Status;
 use wire::rpc::RpcError;
@@ -73,6 +75,23 @@ pub enum Error {
         /// What it was about, when that is known by name.
         path: Option<String>,
     },
+    /// The server was never ready for an operation, until the time of a soft mount was up.
+    #[error(
+        "{procedure}{}: the server answered {status} until the mount's limit of {limit:?} for an \
+         operation was up", subject(.path)
+    )]
+    PutOff {
+        /// NFS procedure.
+        procedure: &'static str,
+        /// The answer, again and again.
+        status: Status,
+        /// What it was about, when that is known by name.
+        path: Option<String>,
+        /// `timeo` times the attempts that `retrans` allows.
+        limit: Duration,
+        /// EIO or ETIMEDOUT, as the mount is soft or softerr.
+        errno: i32,
+    },
     /// The server's result cannot be decoded.
     #[error("{procedure}: bad result from the server: {error}")]
     Decode {
@@ -145,6 +164,17 @@ fn subject(path: &Option<String>) -> String {
 }
 
 impl Error {
+    /// What a server's request to come again later turns into when the time is up.
+    pub(crate) fn put_off_for(self, limit_ns: u64, expired: &rpcrdma::Error) -> Self {
+        match self {
+            Self::Nfs { procedure, status, path } => {
+                let (limit, errno) = (Duration::from_nanos(limit_ns), transport_errno(expired));
+                Self::PutOff { procedure, status, path, limit, errno }
+            }
+            other => other,
+        }
+    }
+
     /// The errno that a file system would give for it.
     #[must_use]
     pub fn errno(&self) -> i32 {
@@ -161,6 +191,7 @@ impl Error {
             Self::MountRefused { .. } => libc::EACCES,
             Self::NotMounted => libc::ENOTCONN,
             Self::Transport(error) => transport_errno(error),
+            Self::PutOff { errno, .. } => *errno,
             Self::VerifierChanged
             | Self::Rpc { .. }
             | Self::Decode { .. }

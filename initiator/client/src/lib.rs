@@ -25,7 +25,7 @@ mod uncommitted;
 mod url;
 mod walk;
 
-pub use client::{Client, MountConfig, MountId};
+pub use client::{Client, JUKEBOX_WAIT_NS, MountConfig, MountId};
 pub use error::Error;
 pub use mount::{Limits, MountState};
 pub use mountd::{Located, MountOptions, locate};

@@ -2,6 +2,7 @@
 
 mod durable;
 mod kept;
+mod later;
 
 use std::collections::VecDeque;
 
@@ -19,6 +20,7 @@ use crate::procedure::{self, Placed, Step};
 use crate::walk::Walk;
 use durable::OWN_MAX;
 use kept::{Kept, Progress};
+use later::Later;
 
 /// Largest transfers, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub(crate) struct Mount {
     done: VecDeque<Done>,
     /// Of a soft mount: how long an operation may wait, in nanoseconds, and what it ends with then.
     pub(crate) patience: Option<(u64, rpcrdma::Error)>,
+    /// Operations that the server is asked for again later.
+    pub(crate) later: Later,
     /// When the mount was last looked after.
     now: Timestamp,
     queue_depth: usize,
@@ -127,6 +131,7 @@ impl Mount {
             waiting: VecDeque::with_capacity(slots as usize),
             done: VecDeque::with_capacity(slots as usize),
             patience: None,
+            later: Later::new(slots),
             now: Timestamp(0),
             queue_depth: queue_depth as usize,
             kept: Kept::new(exchanged_max),
@@ -295,7 +300,12 @@ impl Mount {
 
     /// An RPC of one of the tasks has completed. Returns the bytes copied out of its message.
     #[inline]
-    pub(crate) fn completed(&mut self, slot: u32, completed: &mut Completed<'_>) -> usize {
+    pub(crate) fn completed(
+        &mut self,
+        slot: u32,
+        completed: &mut Completed<'_>,
+        now: Timestamp,
+    ) -> usize {
         let Some(task) = &mut self.tasks[slot as usize] else { return 0 };
         let mut placed = Placed::default();
         let step = procedure::decode(&task.op, &mut task.walk, completed, &mut placed);
@@ -304,6 +314,9 @@ impl Mount {
             Ok(Step::Again) => self.waiting.push_back(slot),
             Ok(Step::Finished(output)) => {
                 self.finish(slot, Ok(output), buffer, pieces, placed.received);
+            }
+            Err(error) if later::is_asked_for(&error) => {
+                self.put_off(slot, *error, buffer, pieces, now);
             }
             Err(error) => self.finish(slot, Err(*error), buffer, pieces, None),
         }
@@ -370,6 +383,7 @@ impl Mount {
         if !matches!(self.state, MountState::Gone(_)) {
             self.state = MountState::Gone(error.clone());
         }
+        self.waiting.extend(self.later.take_all());
         while let Some(slot) = self.waiting.pop_front() {
             self.finish(slot, Err(error.clone()), None, None, None);
         }

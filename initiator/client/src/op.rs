@@ -99,6 +99,22 @@ pub enum Op {
         /// How, with which attributes.
         how: CreateHow,
     },
+    /// Makes a directory.
+    Mkdir {
+        /// Where.
+        dir: File,
+        /// Which name.
+        name: String,
+        /// What to set.
+        attributes: Sattr,
+    },
+    /// Removes an empty directory.
+    Rmdir {
+        /// Where.
+        dir: File,
+        /// Which name.
+        name: String,
+    },
     /// Removes a file.
     Remove {
         /// Where.
@@ -215,11 +231,11 @@ impl Done {
 /// Results, by operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// Of Null and Remove.
+    /// Of Null, Remove and Rmdir.
     Nothing,
     /// Of Getattr, and of Setattr where the server tells.
     Attributes(Option<Fattr>),
-    /// Of Lookup, Create and Open.
+    /// Of Lookup, Create, Mkdir and Open.
     Opened {
         /// The file.
         file: File,

@@ -24,7 +24,9 @@ pub(crate) fn of(op: &Op, walk: &Walk) -> (u32, &'static str) {
         Op::Read { .. } => (p::READ, "READ"),
         Op::Write { .. } | Op::WriteBack { .. } => (p::WRITE, "WRITE"),
         Op::Create { .. } => (p::CREATE, "CREATE"),
+        Op::Mkdir { .. } => (p::MKDIR, "MKDIR"),
         Op::Remove { .. } => (p::REMOVE, "REMOVE"),
+        Op::Rmdir { .. } => (p::RMDIR, "RMDIR"),
         Op::Commit { .. } | Op::Sync { .. } => (p::COMMIT, "COMMIT"),
         Op::Fsinfo { .. } => (p::FSINFO, "FSINFO"),
         Op::Fsstat { .. } => (p::FSSTAT, "FSSTAT"),
@@ -63,9 +65,11 @@ pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Box<
         }
         Op::Write { len, .. } | Op::WriteBack { len, .. } => transfer("WRITE", *len, limits.wtmax),
         Op::Readdirplus { .. } => transfer("READDIRPLUS", 0, u32::MAX),
-        Op::Lookup { name, .. } | Op::Create { name, .. } | Op::Remove { name, .. } => {
-            check_name(name)
-        }
+        Op::Lookup { name, .. }
+        | Op::Create { name, .. }
+        | Op::Mkdir { name, .. }
+        | Op::Remove { name, .. }
+        | Op::Rmdir { name, .. } => check_name(name),
         Op::Open { path, .. } => {
             path.split('/').filter(|name| !name.is_empty()).try_for_each(check_name)
         }
@@ -157,8 +161,12 @@ pub(crate) fn encode(
         Op::Create { dir: File { handle: dir }, ref name, how } => {
             w.value(&nfs3::CreateArgs { dir, name: name.as_bytes(), how })
         }
-        Op::Remove { dir: File { handle: dir }, ref name } => {
-            w.value(&nfs3::RemoveArgs { dir, name: name.as_bytes() })
+        Op::Mkdir { dir: File { handle: dir }, ref name, attributes } => {
+            w.value(&nfs3::MkdirArgs { dir, name: name.as_bytes(), attributes })
+        }
+        Op::Remove { dir: File { handle: dir }, ref name }
+        | Op::Rmdir { dir: File { handle: dir }, ref name } => {
+            w.value(&nfs3::DirOpArgs { dir, name: name.as_bytes() })
         }
         Op::Commit { file: File { handle: file }, offset, count } => {
             w.value(&nfs3::CommitArgs { file, offset, count })
@@ -262,13 +270,14 @@ pub(crate) fn decode(
             }
             ok.into()
         }
-        Op::Create { .. } => {
+        // MKDIR's result is CREATE's, and RMDIR's is REMOVE's.
+        Op::Create { .. } | Op::Mkdir { .. } => {
             let ok = take::<nfs3::CreateRes, _, _>(&mut r, name)?;
-            let what = "it gives no handle for the new file";
+            let what = "it gives no handle for what it made";
             let handle = ok.handle.ok_or(Error::BadResult { procedure: name, what })?;
             Output::Opened { file: File { handle }, attributes: ok.attributes }
         }
-        Op::Remove { .. } => {
+        Op::Remove { .. } | Op::Rmdir { .. } => {
             take::<nfs3::RemoveRes, _, _>(&mut r, name)?;
             Output::Nothing
         }

@@ -59,6 +59,23 @@ fn a_server_that_restarts_and_loses_uncommitted_data_costs_a_verifying_job_nothi
 }
 
 #[test]
+fn a_server_that_is_not_ready_is_asked_again_and_the_report_says_so() {
+    let line = "perf --idle yield -w randwrite --verify crc32c -t 0 --size 1m --jukebox-wait 1 \
+                --output-format json --target-misbehave \
+                status=JUKEBOX:WRITE:3,status=JUKEBOX:COMMIT:1,status=JUKEBOX:READ:2";
+    let report = initiator(line).status(0).json();
+    assert_eq!(report["initiator"]["mounts"][0]["jukebox_waits"], 6);
+    assert_eq!(report["initiator"]["counters"]["connect_count"], 1);
+}
+
+#[test]
+fn a_soft_mount_fails_on_a_server_that_is_never_ready_and_says_so() {
+    let flags = "-w randread --recovery soft --timeo 10 --retrans 1 --jukebox-wait 1";
+    let says = ["read of 4096 bytes", "NFS3ERR_JUKEBOX", "limit of 2s"];
+    misbehaving("status=JUKEBOX:READ:100000", flags, &says);
+}
+
+#[test]
 fn replies_that_break_the_protocol_fail_the_job() {
     misbehaving("read-count=1", "-w randread", &["read of 4096 bytes", "byte count"]);
     misbehaving("foreign-rkey=1", "-w randread", &["bad reply", "not the one that was offered"]);

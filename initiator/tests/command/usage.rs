@@ -1,6 +1,8 @@
 //! The command line itself.
 
-use crate::support::initiator;
+use std::process::Stdio;
+
+use crate::support::{initiator, run};
 
 #[test]
 fn help_teaches_every_command_by_example() {
@@ -16,6 +18,28 @@ fn help_teaches_every_command_by_example() {
     let help = initiator("run --help").status(0).stdout();
     assert!(help.contains("nfs_url=nfs://"), "a job file is shown: {help}");
     assert!(help.contains("--max-requests") && help.contains("[default: 128]"), "{help}");
+}
+
+/// Root gives the right up; who is not root has not got it.
+#[test]
+fn reserved_ports_without_the_right_to_them_are_refused_with_what_would_help() {
+    let first = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    if std::fs::read_to_string(first).is_ok_and(|port| port.trim() != "1024") {
+        eprintln!("SKIPPED: here everybody may take ports below 1024 ({first})");
+        return;
+    }
+    let mut command = match nix::unistd::geteuid().is_root() {
+        true => {
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--bounding-set", "-net_bind_service", env!("CARGO_BIN_EXE_initiator")]);
+            command
+        }
+        false => std::process::Command::new(env!("CARGO_BIN_EXE_initiator")),
+    };
+    command.args(["perf", "nfs://127.0.0.1/x", "--resvport", "--mountport", "1"]);
+    command.env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let says = ["resvport", "root or CAP_NET_BIND_SERVICE", "noresvport does without"];
+    run(command).fails(1, &says);
 }
 
 #[test]

@@ -149,6 +149,7 @@ impl Actor {
             auth,
             queue_depth: shape.queue_depth,
             uncommitted_max: 0,
+            jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
             transport,
         };
         let now = Timestamp(fabric.now_ns());

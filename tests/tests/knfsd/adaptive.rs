@@ -45,6 +45,7 @@ fn knfsd_an_idle_mount_sleeps_and_wakes_for_every_answer() {
         auth: credential(),
         queue_depth,
         uncommitted_max: 0,
+        jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
         transport,
     };
     let mount = client.mount(&config, now).unwrap();

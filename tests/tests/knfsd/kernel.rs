@@ -47,12 +47,12 @@ impl Drop for KernelMount {
 }
 
 /// RDMA objects of one kind that this process has, as the kernel lists them.
-fn rdma_objects(kind: &str) -> usize {
+pub(crate) fn rdma_objects(kind: &str) -> Vec<serde_json::Value> {
     let listed = run("rdma", &["-j", "resource", "show", kind]);
     let objects: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
     let ours = serde_json::json!(std::process::id());
     let objects = objects.as_array().expect("a list of objects");
-    objects.iter().filter(|object| object["pid"] == ours).count()
+    objects.iter().filter(|object| object["pid"] == ours).cloned().collect()
 }
 
 /// Panics unless every queue pair, completion queue, registration, domain and connection identifier
@@ -60,7 +60,8 @@ fn rdma_objects(kind: &str) -> usize {
 pub(crate) fn assert_no_rdma_left() {
     let left = || {
         let kinds = ["qp", "cq", "mr", "pd", "cm_id"];
-        kinds.map(|kind| (kind, rdma_objects(kind))).into_iter().filter(|&(_, count)| count > 0)
+        let counts = kinds.map(|kind| (kind, rdma_objects(kind).len()));
+        counts.into_iter().filter(|&(_, count)| count > 0)
     };
     // The kernel's connection manager keeps an identifier for a moment.
     let start = Instant::now();

@@ -7,6 +7,7 @@
 #![cfg(feature = "rdma")]
 
 mod adaptive;
+mod addresses;
 mod data;
 mod directory;
 mod embedded;

@@ -29,9 +29,19 @@ impl Server {
         Some(Self { addr, export, dir: dir.into() })
     }
 
+    /// The same by its IPv6 address.
+    pub(crate) fn find_ipv6() -> Option<Self> {
+        let addr = variable("INITIATOR_KNFSD_ADDR6")?;
+        let addr = addr.parse().unwrap_or_else(|_| panic!("INITIATOR_KNFSD_ADDR6={addr}"));
+        Some(Self { addr, ..Self::find()? })
+    }
+
     /// URL of a path below `/`.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("nfs://{}{path}", self.addr)
+        match self.addr {
+            IpAddr::V4(addr) => format!("nfs://{addr}{path}"),
+            IpAddr::V6(addr) => format!("nfs://[{addr}]{path}"),
+        }
     }
 
     /// Asks rpcbind, then MOUNT.

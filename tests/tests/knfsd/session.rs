@@ -58,6 +58,7 @@ impl Session {
             auth: credential(),
             queue_depth: transport.max_requests,
             uncommitted_max: 0,
+            jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
             transport,
         };
         let mount = client.mount(&config, clock.now())?;

@@ -133,7 +133,14 @@ fn mounted(args: &Args) -> anyhow::Result<(Client<instant::Instant>, MountId)> {
     let sys = AuthSys { stamp: 0, machine: "bench".into(), uid: 0, gid: 0, gids: Vec::new() };
     let root = FileHandle::from_bytes(&[7; 28]).context("28 bytes are a handle")?;
     let auth = Auth::Sys(sys);
-    let config = MountConfig { root, auth, queue_depth: args.depth, uncommitted_max: 0, transport };
+    let config = MountConfig {
+        root,
+        auth,
+        queue_depth: args.depth,
+        uncommitted_max: 0,
+        jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
+        transport,
+    };
     let provider = instant::Instant { inline: args.op.inline(), bytes: args.bytes };
     let mut client = Client::new(provider, EndpointConfig::default());
     let mount = client.mount(&config, Timestamp(0))?;

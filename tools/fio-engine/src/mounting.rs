@@ -110,6 +110,7 @@ fn config(
         queue_depth: purpose.depth.saturating_add(EXTRA_OPERATIONS),
         // Buffers are fio's blocks: they cannot be exchanged, so writes are bare.
         uncommitted_max: 0,
+        jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
         transport,
     })
 }

@@ -3,6 +3,7 @@
 
 job_environment() {
     export INITIATOR_KNFSD_ADDR=$server_addr INITIATOR_RDMA_ADDR=$server_addr
+    export INITIATOR_KNFSD_ADDR6=fd00::$server_addr
     export INITIATOR_EXPORT=/export INITIATOR_EXPORT_RO=/export-ro
     export INITIATOR_EXPORT_SMALL=/export-small INITIATOR_EXPORT_DENIED=/export-denied
     export INITIATOR_OUT=$out INITIATOR_VM=$role

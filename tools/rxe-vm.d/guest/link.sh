@@ -13,24 +13,31 @@ link_up() {
         *) card_up ;;
     esac
     rdma link add rxe0 type rxe netdev v0 || fail "rdma_rxe refused v0"
-    # The address becomes a GID, on which rdma_cm binds, a moment after rxe0 is there.
+    # The addresses become GIDs, on which rdma_cm binds, a moment after rxe0 is there.
     local attempt
     for attempt in {1..50}; do
         gid_ready && return
         sleep 0.1
     done
-    fail "rxe0 has no GID for its address after ${#attempt} attempts"
+    fail "rxe0 has no GIDs for its addresses after ${#attempt} attempts"
 }
 
 gid_ready() {
-    grep -qs 'ffff' /sys/class/infiniband/rxe0/ports/1/gids/*
+    grep -qs 'ffff' /sys/class/infiniband/rxe0/ports/1/gids/* &&
+        grep -qs '^fd00' /sys/class/infiniband/rxe0/ports/1/gids/*
+}
+
+# Each IPv4 address has one of IPv6 beside it: fd00::10.90.0.1 beside 10.90.0.1.
+address_up() { # ADDRESS
+    ip addr add "$1/24" dev v0
+    ip addr add "fd00::$1/120" dev v0 nodad
 }
 
 veth_up() {
     modprobe veth
     ip link add v0 mtu $link_mtu type veth peer name v1 mtu $link_mtu
     ip link set v1 up
-    ip addr add "$server_addr/24" dev v0
+    address_up "$server_addr"
     ip link set v0 up
 }
 
@@ -42,6 +49,6 @@ card_up() {
     done)
     [[ $role == server ]] || addr=$client_addr
     ip link set "$card" name v0
-    ip addr add "$addr/24" dev v0
+    address_up "$addr"
     ip link set v0 mtu $link_mtu up
 }

@@ -1,0 +1,53 @@
+//! Directories: made, looked into, walked through, removed.
+
+#![forbid(unsafe_code)]
+
+use client::{Error, File, Op, Output};
+use system_tests::{House, Plan};
+use wire::nfs3::{FileType, Sattr, Status};
+
+fn mkdir(house: &mut House, dir: File, name: &str) -> Result<File, Error> {
+    let attributes = Sattr { mode: Some(0o750), ..Sattr::default() };
+    let done = house.op(Op::Mkdir { dir, name: name.into(), attributes }, None);
+    match done.result? {
+        Output::Opened { file, attributes: Some(found) } => {
+            assert_eq!((found.file_type, found.mode & 0o777), (FileType::Directory, 0o750));
+            Ok(file)
+        }
+        other => panic!("MKDIR gave {other:?}"),
+    }
+}
+
+fn remove(house: &mut House, op: Op) -> Result<(), Status> {
+    match house.op(op, None).result {
+        Ok(output) => {
+            assert_eq!(output, Output::Nothing);
+            Ok(())
+        }
+        Err(Error::Nfs { status, .. }) => Err(status),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn directories_are_made_walked_through_and_removed_when_empty() {
+    let mut house = House::build(Plan::default());
+    let root = house.client.root(house.mount).unwrap();
+    let upper = mkdir(&mut house, root, "upper").unwrap();
+    let lower = mkdir(&mut house, upper, "lower").unwrap();
+    house.create("upper/lower/file");
+    let exists = mkdir(&mut house, root, "upper").unwrap_err();
+    assert!(exists.to_string().contains("MKDIR") && exists.errno() == libc::EEXIST, "{exists}");
+
+    let rmdir = |dir, name: &str| Op::Rmdir { dir, name: name.into() };
+    let unlink = |dir, name: &str| Op::Remove { dir, name: name.into() };
+    assert_eq!(remove(&mut house, rmdir(upper, "lower")), Err(Status::NotEmpty));
+    assert_eq!(remove(&mut house, unlink(root, "upper")), Err(Status::IsDir));
+    assert_eq!(remove(&mut house, rmdir(lower, "file")), Err(Status::NotDir));
+    assert_eq!(remove(&mut house, unlink(lower, "file")), Ok(()));
+    assert_eq!(remove(&mut house, rmdir(upper, "lower")), Ok(()));
+    assert_eq!(remove(&mut house, rmdir(root, "upper")), Ok(()));
+    assert_eq!(remove(&mut house, rmdir(root, "upper")), Err(Status::NoEnt));
+    let bad = house.op(rmdir(root, "a/b"), None).result.unwrap_err();
+    assert!(matches!(bad, Error::Name { .. }), "{bad}");
+}
