@@ -11,9 +11,9 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use nix::sys::eventfd::EventFd;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 use reactor::{
     IdlePolicy, Mailbox, Poller, Progress, Reactor, ReactorConfig, ReactorHandle, StopToken,
     Timestamp, Turn, WakeSources, spawn, usable_cores,
@@ -39,10 +39,8 @@ fn two_cores() -> [usize; 2] {
 }
 
 /// Busy for up to 32 µs: about as long as it takes to fall asleep.
-fn dawdle(random: &mut u64) {
-    *random =
-        random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    let until = Instant::now() + Duration::from_nanos(*random >> 49);
+fn dawdle(random: &mut Rng) {
+    let until = Instant::now() + Duration::from_nanos(random.u64(..32_768));
     while Instant::now() < until {
         std::hint::spin_loop();
     }
@@ -50,9 +48,7 @@ fn dawdle(random: &mut u64) {
 
 /// Processor time of the calling thread.
 fn thread_cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
-    let us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    Duration::from_micros(us.unsigned_abs())
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }
 
 /// Waits until a counter gets there; panics when it stands still for too long.
@@ -75,7 +71,7 @@ struct Ball {
     sides: [Mailbox; 2],
     rounds: Arc<AtomicU64>,
     goal: u64,
-    random: u64,
+    random: Rng,
 }
 
 impl Ball {
@@ -95,7 +91,7 @@ fn no_message_between_sleeping_reactors_is_lost() {
     let handles = two_cores().map(start);
     let sides = [handles[0].mailbox(), handles[1].mailbox()];
     let rounds = Arc::new(AtomicU64::new(0));
-    let ball = Ball { sides, rounds: Arc::clone(&rounds), goal: GOAL, random: 1 };
+    let ball = Ball { sides, rounds: Arc::clone(&rounds), goal: GOAL, random: Rng::with_seed(1) };
     handles[0].mailbox().send(move |_| ball.bounce(0)).unwrap();
     watch_progress(&rounds, GOAL);
     let stats = handles.map(|handle| {
@@ -201,7 +197,7 @@ fn a_future_woken_from_another_thread_wakes_its_reactor() {
     let (to_waker, wakers) = mpsc::channel::<(Arc<AtomicU32>, Waker)>();
     let rounds = Arc::new(AtomicU64::new(0));
     let other = thread::spawn(move || {
-        let mut random = 7;
+        let mut random = Rng::with_seed(7);
         for (flag, waker) in wakers {
             dawdle(&mut random);
             flag.store(1, Ordering::Release);
@@ -294,7 +290,7 @@ fn a_pollers_descriptor_wakes_its_reactor() {
     let poller = ear();
     let (bell, heard) = (Arc::clone(&poller.bell), Arc::clone(&poller.heard));
     let handle = spawn(two_cores()[0], drowsy(), |r| Ok(r.add_poller(poller)?)).unwrap();
-    let mut random = 3;
+    let mut random = Rng::with_seed(3);
     for count in 1..=5_000 {
         dawdle(&mut random);
         bell.write(1).unwrap();
@@ -380,7 +376,7 @@ fn what_two_senders_leave_is_all_found() {
     let senders = [0, 1].map(|who: usize| {
         let (mailbox, seen, order) = (handle.mailbox(), Arc::clone(&seen), Arc::clone(&order));
         thread::spawn(move || {
-            let mut random = who as u64;
+            let mut random = Rng::with_seed(who as u64);
             for number in 1..=EACH {
                 dawdle(&mut random);
                 let (seen, order) = (Arc::clone(&seen), Arc::clone(&order));

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use client::aio::Session;
 use client::{Client, JUKEBOX_WAIT_NS, MountConfig, MountOptions, Op, locate};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use fastrand::Rng;
+use nix::time::ClockId;
 use reactor::{
     IdlePolicy, LocalHandle, Poller, Progress, Reactor, ReactorConfig, ReactorStats, StopToken,
     Turn, WakeSources,
@@ -30,10 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const DROWSY: IdlePolicy = IdlePolicy::Adaptive { spin_us: 0, yield_us: 0 };
 
 /// Busy for up to 32 µs: about as long as it takes to fall asleep.
-fn dawdle(random: &mut u64) {
-    *random =
-        random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    let until = Instant::now() + Duration::from_nanos(*random >> 49);
+fn dawdle(random: &mut Rng) {
+    let until = Instant::now() + Duration::from_nanos(random.u64(..32_768));
     while Instant::now() < until {
         std::hint::spin_loop();
     }
@@ -41,9 +39,7 @@ fn dawdle(random: &mut u64) {
 
 /// Processor time of the calling thread.
 fn thread_cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
-    let us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    Duration::from_micros(us.unsigned_abs())
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }
 
 /// One end of a connection that returns every message, on a reactor that is woken by nothing else.
@@ -54,7 +50,7 @@ struct Paddle {
     _region: SoftRegion,
     sge: Sge,
     rounds: Arc<AtomicU64>,
-    random: u64,
+    random: Rng,
 }
 
 impl Paddle {
@@ -68,7 +64,7 @@ impl Paddle {
         let sge = Sge { addr: bytes.as_ptr() as u64, length: 64, lkey: region.lkey() };
         let caps = QueuePairCaps { send_wr_max: 16, recv_wr_max: 16, send_sge_max: 1 };
         connection.create_queue_pair(&domain, &cq, &caps).unwrap();
-        let random = connection.qp_num().into();
+        let random = Rng::with_seed(connection.qp_num().into());
         let mut paddle =
             Self { connection, cq, _region: region, sge, rounds: Arc::clone(rounds), random };
         paddle.listen();
@@ -326,7 +322,7 @@ fn answers_wake_the_client_and_calls_the_target() {
         |here| async move {
             let data = pattern(512, 1);
             let file = here.file(&data).await;
-            let (mut random, mut late) = (5, 0);
+            let (mut random, mut late) = (Rng::with_seed(5), 0);
             for _ in 0..CALLS {
                 dawdle(&mut random);
                 late += u32::from(here.read(&file, &data).await > Duration::from_millis(900));

@@ -1,34 +1,8 @@
 //! No heap allocation per I/O once things run: counted, on the client's thread.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use client::{Op, Submission};
 use system_tests::{House, Plan};
 use wire::nfs3::StableHow;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to the system's allocator; counting touches no heap.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `System` above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// 100,000 RPCs of one kind at depth 32, client, fabric and target together.
 fn allocations_of(inline: u32, op: impl Fn(client::File, u64) -> Op) -> u64 {
@@ -42,29 +16,28 @@ fn allocations_of(inline: u32, op: impl Fn(client::File, u64) -> Op) -> u64 {
     drop(house.op(fill, Some(buffer)));
 
     let mut buffers: Vec<_> = (0..32).map(|_| house.buffer()).collect();
-    let (mut submitted, mut completed, mut before) = (0, 0, 0);
-    while completed < RPCS + WARM_UP {
-        if completed >= WARM_UP && before == 0 {
-            before = ALLOCATIONS.with(Cell::get);
+    let (mut submitted, mut completed) = (0, 0);
+    let mut run = |until: u64| {
+        while completed < until {
+            let now = reactor::Timestamp(house.fabric.advance(1_000));
+            while let Some(buffer) = buffers.pop() {
+                let op = op(file, submitted);
+                let submission =
+                    Submission { tag: submitted, op, buffer: Some(buffer), pieces: None };
+                assert!(house.client.submit(house.mount, submission, now).is_ok());
+                submitted += 1;
+            }
+            house.client.turn(now);
+            house.target.poll(now);
+            while let Some(done) = house.client.next_done(house.mount) {
+                assert!(done.result.is_ok(), "{:?}", done.result);
+                buffers.extend(done.buffer);
+                completed += 1;
+            }
         }
-        let now = reactor::Timestamp(house.fabric.advance(1_000));
-        while submitted < RPCS + WARM_UP
-            && let Some(buffer) = buffers.pop()
-        {
-            let op = op(file, submitted);
-            let submission = Submission { tag: submitted, op, buffer: Some(buffer), pieces: None };
-            assert!(house.client.submit(house.mount, submission, now).is_ok());
-            submitted += 1;
-        }
-        house.client.turn(now);
-        house.target.poll(now);
-        while let Some(done) = house.client.next_done(house.mount) {
-            assert!(done.result.is_ok(), "{:?}", done.result);
-            buffers.extend(done.buffer);
-            completed += 1;
-        }
-    }
-    ALLOCATIONS.with(Cell::get) - before
+    };
+    run(WARM_UP);
+    allocation_counter::measure(|| run(WARM_UP + RPCS)).count_total
 }
 
 #[test]

@@ -4,38 +4,12 @@
 #[allow(dead_code, reason = "shared with the contract tests, which use all of it")]
 mod ends;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use ends::{Pair, recv, send, unsignaled, write};
 use verbs::soft::{Clock, SoftFabric, SoftWindow};
 use verbs::{
     Access, Completion, CompletionQueue, Connection, MemoryWindow, Op, ProtectionDomain, SendWr,
     WindowAccess, next_rkey,
 };
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: passes everything on to the system's allocator; the counter is a plain thread-local cell.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: `at` came from `alloc` above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// An exchange as an RPC with a Write chunk makes it: a key and a call, data, a reply that ends the
 /// key.
@@ -87,14 +61,15 @@ fn steady_traffic_allocates_nothing() {
         // Lost acknowledgements free no Send Queue entries.
         let count = if phase == "lost" { 30 } else { 100_000 };
         exchange(&mut pair, &window, &call, &reply, 0);
-        let before = ALLOCATIONS.with(Cell::get);
         let started = std::time::Instant::now();
-        for id in 1..=count {
-            exchange(&mut pair, &window, &call, &reply, id);
-            fabric.advance(1);
-        }
+        let allocations = allocation_counter::measure(|| {
+            for id in 1..=count {
+                exchange(&mut pair, &window, &call, &reply, id);
+                fabric.advance(1);
+            }
+        });
         let each_ns = started.elapsed().as_nanos() / u128::from(count);
-        assert_eq!(ALLOCATIONS.with(Cell::get), before, "while acknowledgements are {phase}");
+        assert_eq!(allocations.count_total, 0, "while acknowledgements are {phase}");
         println!("{phase}: {each_ns} ns an exchange of three messages");
     }
     assert_eq!(fabric.violations(), []);

@@ -1,37 +1,7 @@
 //! In steady state a runner allocates nothing: counted by the allocator itself.
-#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use workload::backend::{Backend, Io, IoDone, IoOp, IoResult};
 use workload::{Instance, JobFile, Limits, Phase, Runner, RunnerProgress};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged; the counter owns no memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller keeps alloc's contract, and it is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from System.alloc above with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the pointer came from System.alloc above with this layout.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Keeps one file in memory and allocates only buffers.
 struct Flat {
@@ -95,8 +65,7 @@ fn a_hundred_thousand_operations_allocate_nothing() {
         }
     };
     until(1_000, &mut backend, &mut runner);
-    let before = ALLOCATIONS.load(Relaxed);
-    until(101_000, &mut backend, &mut runner);
-    assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0);
+    let allocations = allocation_counter::measure(|| until(101_000, &mut backend, &mut runner));
+    assert_eq!(allocations.count_total, 0);
     assert_eq!(runner.progress().snapshot().phase, Phase::Running);
 }

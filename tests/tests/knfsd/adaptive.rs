@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use client::aio::Session;
 use client::{Client, MountConfig};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 use reactor::{IdlePolicy, Reactor, ReactorConfig};
 use rpcrdma::EndpointConfig;
 use system_tests::{credential, pattern};
@@ -24,9 +23,7 @@ const LOOKS_BY_ITSELF: Duration = Duration::from_millis(900);
 
 /// Processor time of the calling thread.
 fn thread_cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
-    let us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    Duration::from_micros(us.unsigned_abs())
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }
 
 #[test]

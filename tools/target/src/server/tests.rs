@@ -1,6 +1,5 @@
 //! The server on the soft fabric, against a client that posts its own work requests.
 
-mod allocations;
 mod client;
 mod misbehaving;
 mod refusals;

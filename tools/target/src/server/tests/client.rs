@@ -15,7 +15,6 @@ use wire::rpcrdma::private_data::PrivateData;
 use wire::rpcrdma::{Emit, EmitKind, Header, Kind, ReadSegment, Segment};
 use wire::xdr::{Decode, Encode, Reader, Writer};
 
-use super::allocations::allocations;
 use crate::fs::FileSystem;
 use crate::server::to_wire;
 use crate::{Config, Storage, Target};
@@ -65,9 +64,10 @@ impl World {
         for _ in 0..count {
             self.now = self.now.add_ns(10_000);
             self.fabric.set_now(self.now.0);
-            let before = allocations();
-            self.target.poll(self.now);
-            self.allocations += allocations() - before;
+            let allocations = allocation_counter::measure(|| {
+                self.target.poll(self.now);
+            });
+            self.allocations += allocations.count_total;
         }
     }
 }
