@@ -124,15 +124,20 @@ impl Bare {
     }
 }
 
-/// The header of a call with all that a credential and a verifier may hold.
+/// The header of a call with all that an AUTH_SYS credential may hold, of uid 0, and this verifier.
 ///
 /// # Errors
 /// There is no room for it.
-pub fn largest_header(xid: u32, procedure: u32, w: &mut Writer<'_>) -> Result<(), Full> {
+pub fn largest_header(
+    xid: u32,
+    procedure: u32,
+    verifier: &[u8],
+    w: &mut Writer<'_>,
+) -> Result<(), Full> {
     let mut body = [0; 400];
     let mut sys = Writer::new(&mut body);
     let machine = "m".repeat(255);
-    AuthSys { stamp: 1, machine, uid: 2, gid: 3, gids: (0..16).collect() }.encode(&mut sys)?;
+    AuthSys { stamp: 1, machine, uid: 0, gid: 0, gids: (0..16).collect() }.encode(&mut sys)?;
     let len = sys.position();
     w.value(&CallHeader {
         xid,
@@ -141,6 +146,6 @@ pub fn largest_header(xid: u32, procedure: u32, w: &mut Writer<'_>) -> Result<()
         vers: nfs3::VERSION,
         procedure,
         cred: OpaqueAuth { flavor: rpc::flavor::SYS, body: &body[..len] },
-        verf: OpaqueAuth { flavor: rpc::flavor::NONE, body: &[0; 400] },
+        verf: OpaqueAuth { flavor: rpc::flavor::NONE, body: verifier },
     })
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bare;
+mod traffic;
 
 use std::time::Duration;
 

@@ -9,28 +9,13 @@ use system_tests::{House, Plan};
 use wire::nfs3;
 use wire::rpc::{Auth, CallTemplate};
 
-/// Keeps 32 calls in flight until 200 have completed.
-fn exchange(house: &mut House) {
-    let file = house.create("f");
-    let (mut submitted, mut completed) = (0, 0);
-    while completed < 200 {
-        while submitted < 200 && submitted - completed < 32 {
-            house.submit(submitted, Op::Getattr { file }, None);
-            submitted += 1;
-        }
-        house.step();
-        let done = house.take_done();
-        assert!(done.iter().all(|done| done.result.is_ok()));
-        completed += done.len() as u64;
-    }
-}
-
 #[test]
 fn a_call_that_nobody_serves_is_refused_as_such_and_costs_no_forward_credit() {
     let mut house = House::build(Plan::default());
+    let file = house.create("f");
     for round in 1..=100 {
         house.target.switch().set("backward-calls=2".parse().unwrap());
-        exchange(&mut house);
+        house.drive(32, 200, || Op::Getattr { file });
         let (stats, counters) = (house.target.stats(), house.counters());
         assert_eq!(counters.backward_calls, 2 * round);
         assert_eq!(counters.backward_dropped, 0, "no more than were granted");
@@ -45,8 +30,9 @@ fn a_call_that_nobody_serves_is_refused_as_such_and_costs_no_forward_credit() {
 #[test]
 fn a_chunk_in_this_direction_is_answered_with_an_error() {
     let mut house = House::build(Plan::default());
+    let file = house.create("f");
     house.target.switch().set("backward-chunks=2".parse().unwrap());
-    exchange(&mut house);
+    house.drive(32, 200, || Op::Getattr { file });
     assert_eq!(house.target.stats().backward_errors.get(), 2);
     assert_eq!(house.counters().backward_calls, 2);
     assert_eq!(house.counters().connect_count, 1);
@@ -57,11 +43,12 @@ fn calls_beyond_the_grant_are_dropped_and_their_receives_used_again() {
     let mut plan = Plan::default();
     plan.transport.max_requests = 32;
     let mut house = House::build(plan);
+    let file = house.create("f");
     let mut dropped = 0;
     for _ in 0..40 {
         // More in all than there are Receives.
         house.target.switch().set("backward-calls=12".parse().unwrap());
-        exchange(&mut house);
+        house.drive(32, 200, || Op::Getattr { file });
         let counters = house.counters();
         assert!(counters.backward_dropped > dropped, "{counters:?}");
         dropped = counters.backward_dropped;

@@ -5,25 +5,12 @@
 use client::Op;
 use system_tests::{House, Plan};
 
-/// Keeps 32 calls in flight until `count` have completed.
-fn drive(house: &mut House, count: u64, op: impl Fn() -> Op) {
-    let (mut submitted, mut completed) = (0, 0);
-    while completed < count {
-        while submitted < count && submitted - completed < 32 {
-            house.submit(submitted, op(), None);
-            submitted += 1;
-        }
-        house.step();
-        completed += house.take_done().len() as u64;
-    }
-}
-
 #[test]
 fn completion_entries_per_inline_rpc_stay_near_one_at_depth_32() {
     let mut house = House::build(Plan::default());
     let file = house.create("f");
     let before = house.counters();
-    drive(&mut house, 10_000, || Op::Getattr { file });
+    house.drive(32, 10_000, || Op::Getattr { file });
     let after = house.counters();
     let rpcs = (after.recvs - before.recvs) as f64;
     let per_rpc = (after.cqes - before.cqes) as f64 / rpcs;

@@ -2,32 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use client::{File, Op, Output};
+use client::{Op, Output};
 use system_tests::{House, Plan, pattern};
 use wire::nfs3::StableHow;
-
-fn write(house: &mut House, file: File, offset: u64, data: &[u8]) {
-    let mut buffer = house.buffer();
-    buffer[..data.len()].copy_from_slice(data);
-    let len = data.len() as u32;
-    let op = Op::Write { file, offset, len, stable: StableHow::Unstable };
-    let done = house.op(op, Some(buffer));
-    assert!(
-        matches!(done.result, Ok(Output::Written { count, .. }) if count == len),
-        "{:?}",
-        done.result
-    );
-    assert!(done.buffer.is_some(), "the buffer comes back with the result");
-}
-
-fn read(house: &mut House, file: File, offset: u64, len: u32) -> Vec<u8> {
-    let mut buffer = house.buffer();
-    buffer.fill(0xee);
-    let done = house.op(Op::Read { file, offset, len }, Some(buffer));
-    assert!(matches!(done.result, Ok(Output::Read { .. })), "{:?}", done.result);
-    assert!(done.buffer.is_some(), "the buffer comes back");
-    done.data().to_vec()
-}
 
 #[test]
 fn small_writes_are_copied_larger_ones_gathered_and_the_largest_fetched() {
@@ -38,8 +15,8 @@ fn small_writes_are_copied_larger_ones_gathered_and_the_largest_fetched() {
         [(1usize, 1u64), (511, 2), (512, 3), (513, 4), (3000, 5), (4096, 6), (131_072, 7)]
     {
         let data = pattern(len, seed);
-        write(&mut house, file, 0, &data);
-        assert_eq!(read(&mut house, file, 0, len as u32), data, "{len} bytes");
+        house.write(file, 0, &data);
+        assert_eq!(house.read(file, 0, len as u32), data, "{len} bytes");
     }
     let after = house.counters();
     let gained = |name: fn(&rpcrdma::Counters) -> u64| name(&after) - name(&before);
@@ -61,8 +38,8 @@ fn with_wide_inline_thresholds_a_block_needs_no_chunk() {
     let mut house = House::build(Plan::default().inline(16 * 1024));
     let file = house.create("f");
     let data = pattern(8192, 9);
-    write(&mut house, file, 4096, &data);
-    assert_eq!(read(&mut house, file, 4096, 8192), data);
+    house.write(file, 4096, &data);
+    assert_eq!(house.read(file, 4096, 8192), data);
     let counters = house.counters();
     assert_eq!(counters.read_chunk_count + counters.write_chunk_count, 0);
     assert_eq!(counters.gathered_sends, 1);
@@ -82,7 +59,7 @@ fn more_writes_than_the_server_has_staging_buffers_do_not_wait_for_each_other() 
     house.run_until(|house| house.done_count() == 32);
     drop(house.take_done());
     for tag in 0..32 {
-        assert!(read(&mut house, file, tag * 131_072, 131_072) == pattern(131_072, tag));
+        assert!(house.read(file, tag * 131_072, 131_072) == pattern(131_072, tag));
     }
 }
 
@@ -92,19 +69,15 @@ fn unaligned_lengths_keep_their_neighbours_intact() {
         let mut house = House::build(Plan::default().inline(inline));
         let file = house.create("f");
         let mut model = pattern(70_000, 1);
-        write(&mut house, file, 0, &model);
+        house.write(file, 0, &model);
         for (offset, len) in
             [(1usize, 1usize), (3, 2), (5, 3), (4097, 4095), (10_001, 5_001), (20_003, 30_001)]
         {
             let data = pattern(len, offset as u64);
-            write(&mut house, file, offset as u64, &data);
+            house.write(file, offset as u64, &data);
             model[offset..offset + len].copy_from_slice(&data);
-            assert_eq!(
-                read(&mut house, file, 0, 70_000),
-                model,
-                "inline {inline}, {len} at {offset}"
-            );
-            assert_eq!(read(&mut house, file, offset as u64, len as u32), data);
+            assert_eq!(house.read(file, 0, 70_000), model, "inline {inline}, {len} at {offset}");
+            assert_eq!(house.read(file, offset as u64, len as u32), data);
         }
     }
 }
@@ -114,10 +87,10 @@ fn reading_past_the_end_returns_what_there_is() {
     for len in [100, 100_000] {
         let mut house = House::build(Plan::default());
         let file = house.create("f");
-        write(&mut house, file, 0, &pattern(50, 1));
-        assert_eq!(read(&mut house, file, 0, len), pattern(50, 1));
-        assert_eq!(read(&mut house, file, 50, len), []);
-        assert_eq!(read(&mut house, file, 0, 0), [], "a READ of nothing");
+        house.write(file, 0, &pattern(50, 1));
+        assert_eq!(house.read(file, 0, len), pattern(50, 1));
+        assert_eq!(house.read(file, 50, len), []);
+        assert_eq!(house.read(file, 0, 0), [], "a READ of nothing");
     }
 }
 
@@ -150,7 +123,7 @@ fn the_whole_life_of_a_file() {
     let mut house = House::build(Plan::default());
     let root = house.client.root(house.mount).unwrap();
     let file = house.create("f");
-    write(&mut house, file, 0, &pattern(1000, 1));
+    house.write(file, 0, &pattern(1000, 1));
     let commit = house.op(Op::Commit { file, offset: 0, count: 0 }, None);
     assert!(matches!(commit.result, Ok(Output::Committed { .. })));
     let attributes = wire::nfs3::Sattr { size: Some(10), ..Default::default() };

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use client::{File, Op, Output};
+use client::{Op, Output};
 use rpcrdma::{Payload, Registration, TransportConfig};
 use system_tests::bare::{Bare, largest_header};
 use system_tests::{House, Plan, pattern};
@@ -22,25 +22,6 @@ fn plan(registration: Registration, inline_send: u32) -> Plan {
     plan
 }
 
-fn write(house: &mut House, file: File, offset: u64, data: &[u8]) {
-    let mut buffer = house.buffer();
-    buffer[..data.len()].copy_from_slice(data);
-    let (len, stable) = (data.len() as u32, StableHow::Unstable);
-    let done = house.op(Op::Write { file, offset, len, stable }, Some(buffer));
-    assert!(
-        matches!(done.result, Ok(Output::Written { count, .. }) if count == len),
-        "{:?}",
-        done.result
-    );
-}
-
-fn read(house: &mut House, file: File, offset: u64, len: u32) -> Vec<u8> {
-    let buffer = house.buffer();
-    let done = house.op(Op::Read { file, offset, len }, Some(buffer));
-    assert!(matches!(done.result, Ok(Output::Read { .. })), "{:?}", done.result);
-    done.data().to_vec()
-}
-
 #[test]
 fn a_call_that_does_not_fit_a_kibibyte_is_fetched_by_the_server() {
     for registration in BOTH {
@@ -56,7 +37,7 @@ fn a_call_that_does_not_fit_a_kibibyte_is_fetched_by_the_server() {
         for round in 1..=300 {
             // More often than a window has keys.
             let (_, reply, _) = bare.call(Payload::None, |xid, w| {
-                largest_header(xid, nfs3::procedure::LOOKUP, w)?;
+                largest_header(xid, nfs3::procedure::LOOKUP, &[0; 400], w)?;
                 w.value(&nfs3::LookupArgs { dir, name: name.as_bytes() })
             });
             let reply = reply.expect("an answer");
@@ -89,14 +70,14 @@ fn a_call_longer_than_any_is_refused_with_its_length_and_costs_nothing() {
         let call = rpcrdma::Call { token: 0, payload: Payload::None, reply_max: 512 };
         let (now, id) = (bare.house.now(), bare.connection);
         let refused = bare.endpoint.call(id, call, now, |xid, w| {
-            largest_header(xid, nfs3::procedure::NULL, w)?;
+            largest_header(xid, nfs3::procedure::NULL, &[0; 400], w)?;
             w.put(&[0; 8192][..len])
         });
         let why = format!("{:?}", refused.expect_err("too long").why);
         assert!(why.contains("CallTooLong"), "{why}");
     }
     let (_, reply, _) = bare.call(Payload::None, |xid, w| {
-        largest_header(xid, nfs3::procedure::GETATTR, w)?;
+        largest_header(xid, nfs3::procedure::GETATTR, &[0; 400], w)?;
         w.value(&nfs3::GetattrArgs { file: root })
     });
     assert!(reply.is_ok(), "every slot is still there");
@@ -113,8 +94,8 @@ fn data_goes_in_a_chunk_of_its_own_beside_a_long_call() {
             for (len, seed) in [(0usize, 1u64), (1, 2), (3, 3), (4095, 4), (4096, 5), (131_072, 6)]
             {
                 let data = pattern(len, seed);
-                write(&mut house, file, 0, &data);
-                assert_eq!(read(&mut house, file, 0, len as u32), data, "{len} bytes");
+                house.write(file, 0, &data);
+                assert_eq!(house.read(file, 0, len as u32), data, "{len} bytes");
             }
             let counters = house.counters();
             assert_eq!(counters.nomsg_call_count > before.nomsg_call_count, inline_send == 0);
@@ -165,9 +146,7 @@ fn long_calls_of_a_lost_connection_are_sent_again() {
                 assert!(matches!(done.result, Ok(Output::Written { .. })), "{:?}", done.result);
             }
             for tag in 0..24 {
-                assert!(
-                    read(&mut house, file, tag * 8192, 5_000) == pattern(5_000, round << 8 | tag)
-                );
+                assert!(house.read(file, tag * 8192, 5_000) == pattern(5_000, round << 8 | tag));
             }
         }
         let counters = house.counters();

@@ -5,11 +5,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use client::{File, MountState, Op, Output};
+use client::{File, MountState, Op};
 use rpcrdma::Recovery;
-use system_tests::{House, Plan, pattern};
+use system_tests::{House, Plan};
 use verbs::soft::{FaultPlan, Scope};
-use wire::nfs3::StableHow;
 
 const MS: u64 = 1_000_000;
 
@@ -25,33 +24,6 @@ fn house(nconnect: u32, change: impl FnOnce(&mut Plan)) -> (House, File) {
     (house, file)
 }
 
-fn length(tag: u64) -> usize {
-    [300, 3000, 4096, 65_536][tag as usize % 4]
-}
-
-fn write(house: &mut House, file: File, round: u64) {
-    for tag in 0..32 {
-        let buffer = house.filled(length(tag), round << 8 | tag);
-        let (offset, len) = (tag * 65_536, length(tag) as u32);
-        let op = Op::Write { file, offset, len, stable: StableHow::Unstable };
-        house.submit(tag, op, Some(buffer));
-    }
-}
-
-fn check(house: &mut House, file: File, round: u64) {
-    house.run_until(|house| house.done_count() == 32);
-    for done in house.take_done() {
-        assert!(matches!(done.result, Ok(Output::Written { .. })), "{:?}", done.result);
-    }
-    for tag in 0..32 {
-        let (buffer, len) = (house.buffer(), length(tag) as u32);
-        let done = house.op(Op::Read { file, offset: tag * 65_536, len }, Some(buffer));
-        assert!(matches!(done.result, Ok(Output::Read { count, .. }) if count == len));
-        let expected = pattern(length(tag), round << 8 | tag);
-        assert!(done.data() == expected, "write {tag}");
-    }
-}
-
 /// Calls that each connection has made.
 fn sends(house: &House) -> Vec<u64> {
     let each = house.client.connection_counters(house.mount);
@@ -63,11 +35,11 @@ fn calls_of_a_mount_go_round_its_connections() {
     for nconnect in [1, 2, 4, 16] {
         let (mut house, file) = house(nconnect, |_| ());
         // Each has one credit until its first reply.
-        write(&mut house, file, 1);
-        check(&mut house, file, 1);
+        house.submit_writes(file, 1);
+        house.check_writes(file, 1);
         let before = sends(&house);
-        write(&mut house, file, 2);
-        check(&mut house, file, 2);
+        house.submit_writes(file, 2);
+        house.check_writes(file, 2);
         let after = sends(&house);
         assert_eq!(after.len(), nconnect as usize);
         assert_eq!(house.counters().sends, after.iter().sum::<u64>());
@@ -88,7 +60,7 @@ fn calls_of_a_mount_go_round_its_connections() {
 fn a_lost_connection_leaves_the_others_working_and_its_calls_wait_for_it() {
     let (mut house, file) = house(4, |_| ());
     house.faults().latency_ns(Scope::All, 10_000);
-    write(&mut house, file, 1);
+    house.submit_writes(file, 1);
     house.run_for(Duration::from_micros(3));
     house.faults().reject_connects(3, 8);
     let lost = house.client.qp_nums(house.mount)[1].unwrap();
@@ -125,8 +97,8 @@ fn connections_of_a_mount_never_share_an_xid() {
         house.client.qp_nums(house.mount).into_iter().map(Option::unwrap).collect();
     assert_eq!(peers.len(), 8);
     for round in 1..10 {
-        write(&mut house, file, round);
-        check(&mut house, file, round);
+        house.submit_writes(file, round);
+        house.check_writes(file, round);
     }
     let counters = house.counters();
     assert_eq!((counters.bad_xids, counters.retransmissions), (0, 0));
@@ -137,14 +109,14 @@ fn a_removed_device_takes_all_connections_along_and_the_next_has_them_all() {
     let (mut house, file) = house(4, |_| ());
     house.faults().latency_ns(Scope::All, 20_000);
     for round in 1..4 {
-        write(&mut house, file, round);
+        house.submit_writes(file, round);
         house.run_for(Duration::from_micros(50 * round));
         let removed = house.faults().remove_device().unwrap();
         house.run_for(Duration::from_millis(3));
         assert!(!removed.in_use());
         assert_eq!(house.client.reconnecting(house.mount), 4);
         house.faults().add_device();
-        check(&mut house, file, round);
+        house.check_writes(file, round);
         house.run_until(|house| house.client.reconnecting(house.mount) == 0);
     }
     assert_eq!(house.fabric.violation_count(), 0);
@@ -154,13 +126,13 @@ fn a_removed_device_takes_all_connections_along_and_the_next_has_them_all() {
 #[test]
 fn connections_that_move_to_another_device_one_after_the_other_do_not_block_each_other() {
     let (mut house, file) = house(2, |_| ());
-    write(&mut house, file, 1);
-    check(&mut house, file, 1);
+    house.submit_writes(file, 1);
+    house.check_writes(file, 1);
     house.faults().change_address();
     house.run_for(Duration::from_millis(5));
     house.faults().change_address();
-    write(&mut house, file, 2);
-    check(&mut house, file, 2);
+    house.submit_writes(file, 2);
+    house.check_writes(file, 2);
     house.run_until(|house| house.client.reconnecting(house.mount) == 0);
 }
 
@@ -169,7 +141,7 @@ fn a_mount_that_may_not_recover_ends_with_its_first_connection() {
     let (mut house, file) = house(4, |plan| plan.transport.recovery = Recovery::Never);
     let lost = house.client.qp_nums(house.mount)[2].unwrap();
     house.faults().set(lost, FaultPlan::new().disconnect_after(1));
-    write(&mut house, file, 1);
+    house.submit_writes(file, 1);
     house.run_until(|house| matches!(house.client.state(house.mount), MountState::Gone(_)));
     house.run_until(|house| house.done_count() == 32);
     let MountState::Gone(cause) = house.client.state(house.mount) else { unreachable!() };

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use client::{File, MountState, Op, Output};
+use client::{File, MountState, Op};
 use rpcrdma::Recovery;
-use system_tests::{House, Plan, pattern};
+use system_tests::{House, Plan};
 use verbs::soft::{FaultPlan, Scope};
 use wire::nfs3::StableHow;
 
@@ -29,49 +29,14 @@ fn house(plan: Plan) -> (House, File) {
     (house, file)
 }
 
-fn length(tag: u64) -> usize {
-    [300, 3000, 4096, 65_536][tag as usize % 4]
-}
-
-/// 32 writes, by every path, to places of their own.
-fn submit_writes(house: &mut House, file: File, round: u64) {
-    for tag in 0..32 {
-        let len = length(tag);
-        let buffer = house.filled(len, round << 8 | tag);
-        let (offset, len) = (tag * 65_536, len as u32);
-        house.submit(
-            tag,
-            Op::Write { file, offset, len, stable: StableHow::Unstable },
-            Some(buffer),
-        );
-    }
-}
-
-/// All have succeeded, and what they wrote is there.
-fn check_writes(house: &mut House, file: File, round: u64) {
-    house.run_until(|house| house.done_count() == 32);
-    for done in house.take_done() {
-        assert!(matches!(done.result, Ok(Output::Written { .. })), "{:?}", done.result);
-        assert!(done.buffer.is_some());
-    }
-    for tag in 0..32 {
-        let buffer = house.buffer();
-        let len = length(tag) as u32;
-        let done = house.op(Op::Read { file, offset: tag * 65_536, len }, Some(buffer));
-        assert!(matches!(done.result, Ok(Output::Read { count, .. }) if count == len));
-        let expected = pattern(length(tag), round << 8 | tag);
-        assert!(done.data() == expected, "write {tag}");
-    }
-}
-
 #[test]
 fn a_connection_lost_at_any_message_costs_nothing_but_time() {
     let (mut house, file) = house(plan());
     for round in 1..40 {
         let qp = house.client_qp();
         house.faults().set(qp, FaultPlan::new().disconnect_after(round));
-        submit_writes(&mut house, file, round);
-        check_writes(&mut house, file, round);
+        house.submit_writes(file, round);
+        house.check_writes(file, round);
     }
     let counters = house.counters();
     assert!(counters.connect_count >= 35, "{counters:?}");
@@ -98,9 +63,9 @@ fn a_failed_work_request_or_post_is_recovered_from_as_well() {
         let (mut house, file) = house(plan().inline(16 * 1024));
         let qp = house.client_qp();
         house.faults().set(qp, fault);
-        submit_writes(&mut house, file, 1);
+        house.submit_writes(file, 1);
         house.run_until(|house| house.counters().connect_count == 2);
-        check_writes(&mut house, file, 1);
+        house.check_writes(file, 1);
         assert_eq!(house.fabric.violation_count(), 0);
     }
 }
@@ -179,8 +144,8 @@ fn an_idle_connection_is_closed_and_made_again_when_needed() {
     house.run_for(Duration::from_millis(100));
     assert_eq!(house.target.open_connections(), 0, "nobody holds an idle connection");
     for round in 1..4 {
-        submit_writes(&mut house, file, round);
-        check_writes(&mut house, file, round);
+        house.submit_writes(file, round);
+        house.check_writes(file, round);
         house.run_for(Duration::from_millis(100));
         assert_eq!(house.counters().connect_count, 1 + round);
     }
@@ -193,7 +158,7 @@ fn unmounting_while_the_server_is_away_returns_everything_at_once() {
     let pool = house.client.pool(house.mount).unwrap().clone();
     house.faults().reject_connects(u32::MAX, 8);
     house.target.switch().set("disconnect-after=5".parse().unwrap());
-    submit_writes(&mut house, file, 1);
+    house.submit_writes(file, 1);
     house.run_for(Duration::from_millis(30));
     let answered = house.done_count();
     assert!(answered < 32);
@@ -210,11 +175,11 @@ fn acknowledgements_that_never_came_do_not_hold_up_the_next_connection() {
     let (mut house, file) = house(plan().inline(16 * 1024));
     let qp = house.client_qp();
     house.faults().hold_acks(qp);
-    submit_writes(&mut house, file, 1);
+    house.submit_writes(file, 1);
     house.run_for(Duration::from_millis(5));
     let qp_of_the_server_ends = FaultPlan::new().disconnect_after(1);
     house.faults().set(qp, qp_of_the_server_ends.hold_acks());
-    check_writes(&mut house, file, 1);
+    house.check_writes(file, 1);
     assert_eq!(house.counters().connect_count, 2);
     assert_eq!(house.fabric.violation_count(), 0);
 }
@@ -224,7 +189,7 @@ fn a_device_that_is_removed_under_load_is_let_go_and_the_next_one_used() {
     let (mut house, file) = house(plan());
     house.faults().latency_ns(Scope::All, 20_000);
     for round in 1..6 {
-        submit_writes(&mut house, file, round);
+        house.submit_writes(file, round);
         house.run_for(Duration::from_micros(round * 25));
         let removed = house.faults().remove_device().unwrap();
         house.run_for(Duration::from_millis(3));
@@ -234,7 +199,7 @@ fn a_device_that_is_removed_under_load_is_let_go_and_the_next_one_used() {
         assert_eq!(house.done_count(), answered, "calls wait for a device");
         assert_eq!(house.client.state(house.mount), MountState::Mounted);
         house.faults().add_device();
-        check_writes(&mut house, file, round);
+        house.check_writes(file, round);
         assert_eq!(house.counters().connect_count, 1 + round);
     }
     assert!(house.counters().retransmissions > 0);
@@ -256,13 +221,13 @@ fn a_device_can_be_removed_while_its_mount_is_idle_or_waits_for_its_server() {
     let qp = house.client_qp();
     house.faults().reject_connects(10, 8);
     house.faults().set(qp, FaultPlan::new().disconnect_after(0));
-    submit_writes(&mut house, file, 1);
+    house.submit_writes(file, 1);
     house.run_for(Duration::from_millis(10));
     let waiting = house.faults().remove_device().unwrap();
     house.run_for(Duration::from_millis(10));
     assert!(!waiting.in_use());
     house.faults().add_device();
-    check_writes(&mut house, file, 1);
+    house.check_writes(file, 1);
 }
 
 #[test]
@@ -271,7 +236,7 @@ fn a_soft_mount_without_a_device_gives_up_after_its_time() {
     plan.transport.recovery = Recovery::SoftErr;
     let (mut house, file) = house(plan);
     house.faults().latency_ns(Scope::All, 1_000_000);
-    submit_writes(&mut house, file, 1);
+    house.submit_writes(file, 1);
     let start = house.now();
     let removed = house.faults().remove_device().unwrap();
     house.run_until(|house| house.done_count() == 32);
@@ -288,11 +253,11 @@ fn a_soft_mount_without_a_device_gives_up_after_its_time() {
 fn an_address_that_moves_costs_nothing_but_time() {
     let (mut house, file) = house(plan());
     for round in 1..6 {
-        submit_writes(&mut house, file, round);
+        house.submit_writes(file, round);
         house.run_for(Duration::from_micros(round * 25));
         house.faults().change_address();
         house.run_until(|house| house.counters().connect_count == 1 + round);
-        check_writes(&mut house, file, round);
+        house.check_writes(file, round);
     }
     assert_eq!(house.fabric.violation_count(), 0);
     assert_eq!(house.buffers_home(), 64);
@@ -306,8 +271,8 @@ fn a_connection_rejected_as_stale_is_tried_again_until_it_is_taken() {
         let qp = house.client_qp();
         house.faults().set(qp, FaultPlan::new().disconnect_after(round * 5));
         house.faults().reject_connects(3, STALE);
-        submit_writes(&mut house, file, round);
-        check_writes(&mut house, file, round);
+        house.submit_writes(file, round);
+        house.check_writes(file, round);
         assert_eq!(house.counters().connect_count, 1 + round);
     }
     assert!(house.counters().retransmissions > 0);
@@ -321,14 +286,14 @@ fn a_server_that_is_started_again_under_load_costs_nothing_but_time() {
     house.faults().latency_ns(Scope::All, 20_000);
     for round in 1..6 {
         house.target.record_calls(1000);
-        submit_writes(&mut house, file, round);
+        house.submit_writes(file, round);
         house.run_for(Duration::from_micros(round * 8));
         assert!(house.done_count() < 32, "calls are under way");
         let now = house.now();
         house.target.restart(now);
         house.run_until(|house| house.done_count() == 32);
         assert_came_again_as_they_were(house.target.take_recorded());
-        check_writes(&mut house, file, round);
+        house.check_writes(file, round);
         assert_eq!(house.counters().connect_count, 1 + round);
     }
     assert!(house.counters().retransmissions > 0);
@@ -357,8 +322,8 @@ fn completions_of_a_queue_pair_destroyed_without_a_drain_are_not_for_the_next_on
         let now = house.now();
         house.target.disconnect_all(now);
         house.run_until(|house| house.counters().connect_count == round + 1);
-        submit_writes(&mut house, file, round);
-        check_writes(&mut house, file, round);
+        house.submit_writes(file, round);
+        house.check_writes(file, round);
     }
     let counters = house.counters();
     assert_eq!((counters.stale_completions, house.fabric.violation_count()), (0, 0));

@@ -195,7 +195,7 @@ fn a_call_that_becomes_long_or_short_when_it_is_sent_again_is_the_same_message()
         bare.house.target.switch().set("drop-replies=1".parse().unwrap());
         let name = "n".repeat(255);
         let (_, reply, _) = bare.call(Payload::None, |xid, w| {
-            largest_header(xid, procedure::LOOKUP, w)?;
+            largest_header(xid, procedure::LOOKUP, &[0; 400], w)?;
             w.value(&nfs3::LookupArgs { dir: root, name: name.as_bytes() })
         });
         reply.expect("an answer");

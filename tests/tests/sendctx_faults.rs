@@ -36,21 +36,6 @@ fn write(house: &mut House, file: File, tag: u64) {
     house.submit(tag, Op::Write { file, offset, len: BLOCK, stable }, Some(buffer));
 }
 
-/// Keeps `depth` calls in flight until `count` have completed.
-fn drive(house: &mut House, file: File, depth: u64, count: u64) {
-    let (mut submitted, mut completed) = (0, 0);
-    while completed < count {
-        while submitted < count && submitted - completed < depth {
-            house.submit(submitted, Op::Getattr { file }, None);
-            submitted += 1;
-        }
-        house.step();
-        let done = house.take_done();
-        assert!(done.iter().all(|done| done.result.is_ok()));
-        completed += done.len() as u64;
-    }
-}
-
 #[test]
 fn a_prepare_that_failed_after_get_filled_the_ring_with_dead_slots() {
     let mut bare = Bare::connect(House::build(Plan::default()), transport());
@@ -116,7 +101,7 @@ fn an_unsignaled_tail_pinned_requests_for_ever() {
     plan.transport.max_requests = 8;
     plan.transport.send_batch = Some(8);
     let (mut house, file) = house(plan);
-    drive(&mut house, file, 1, 200);
+    house.drive(1, 200, || Op::Getattr { file });
     assert_eq!(house.counters().empty_sendctx_q, 0);
     // What was gathered does not wait for a later Send either.
     let (mut house, file) = self::house(Plan::default().inline(16 * 1024));
@@ -213,10 +198,10 @@ fn successful_unsignaled_tails_were_left_behind_by_a_drain() {
     let (mut house, file) = house(plan);
     for round in 1..=100 {
         // Three Sends succeed unsignaled; then the link is lost.
-        drive(&mut house, file, 1, 3);
+        house.drive(1, 3, || Op::Getattr { file });
         let qp = house.client_qp();
         house.faults().set(qp, FaultPlan::new().disconnect_after(1));
-        drive(&mut house, file, 8, 8);
+        house.drive(8, 8, || Op::Getattr { file });
         assert!(house.counters().connect_count > round, "the link was lost");
     }
     let counters = house.counters();
@@ -247,7 +232,7 @@ fn a_batch_of_zero_signaled_nothing() {
         let mut plan = Plan::default();
         plan.transport.send_batch = Some(send_batch);
         let (mut house, file) = house(plan);
-        drive(&mut house, file, 32, 200);
+        house.drive(32, 200, || Op::Getattr { file });
         let counters = house.counters();
         assert_eq!(counters.signaled_sends, counters.sends, "batch {send_batch}");
     }

@@ -2,11 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use client::{File, Op, Output};
+use client::{Op, Output};
 use proptest::prelude::*;
 use rpcrdma::Registration;
 use system_tests::{House, Plan, pattern};
-use wire::nfs3::StableHow;
 
 const KIB: u32 = 1024;
 const MIB: u32 = 1024 * 1024;
@@ -72,26 +71,6 @@ fn registration() -> impl Strategy<Value = Registration> {
     prop_oneof![Just(Registration::Static), Just(Registration::Window)]
 }
 
-fn write(house: &mut House, file: File, offset: u64, data: &[u8]) {
-    let mut buffer = house.buffer();
-    buffer[..data.len()].copy_from_slice(data);
-    let (len, stable) = (data.len() as u32, StableHow::Unstable);
-    let done = house.op(Op::Write { file, offset, len, stable }, Some(buffer));
-    assert!(
-        matches!(done.result, Ok(Output::Written { count, .. }) if count == len),
-        "{:?}",
-        done.result
-    );
-}
-
-fn check_read(house: &mut House, file: File, offset: u64, expected: &[u8]) {
-    let buffer = house.buffer();
-    let len = expected.len() as u32;
-    let done = house.op(Op::Read { file, offset, len }, Some(buffer));
-    assert!(matches!(done.result, Ok(Output::Read { .. })), "{:?}", done.result);
-    assert!(done.data() == expected, "{len} bytes at {offset}");
-}
-
 /// The names in the root, whatever way the listing comes.
 fn list(house: &mut House) -> Vec<Vec<u8>> {
     let dir = house.client.root(house.mount).expect("mounted");
@@ -133,8 +112,9 @@ proptest! {
                 Size::BelowReply(less) => reply - less,
             };
             let (data, before) = (pattern(len as usize, index as u64), house.counters());
-            write(&mut house, file, index as u64 * 3, &data);
-            check_read(&mut house, file, index as u64 * 3, &data);
+            house.write(file, index as u64 * 3, &data);
+            let found = house.read(file, index as u64 * 3, data.len() as u32);
+            assert!(found == data, "{} bytes at {}", data.len(), index * 3);
             // What fits for certain needs no chunk, and what cannot fit has one.
             let after = house.counters();
             let chunks = after.read_chunk_count - before.read_chunk_count;
@@ -159,7 +139,7 @@ fn kept_receives_never_leave_the_connection_without_any() {
     plan.transport.max_requests = 8;
     let mut house = House::build(plan);
     let file = house.create("f");
-    write(&mut house, file, 0, &pattern(8192, 1));
+    house.write(file, 0, &pattern(8192, 1));
     let mut kept = Vec::new();
     for _ in 0..100 {
         let buffer = house.buffer();
@@ -185,9 +165,9 @@ fn a_kept_receive_that_is_dropped_is_used_again() {
     plan.transport.max_requests = 8;
     let mut house = House::build(plan);
     let file = house.create("f");
-    write(&mut house, file, 0, &pattern(8192, 1));
+    house.write(file, 0, &pattern(8192, 1));
     for _ in 0..1_000 {
-        check_read(&mut house, file, 0, &pattern(8192, 1));
+        assert!(house.read(file, 0, 8192) == pattern(8192, 1));
     }
     assert_eq!(house.counters().kept_receives, 1_000);
     assert_eq!(house.counters().fixup_copy_count, 0);

@@ -9,11 +9,12 @@ use rpcrdma::{
     Call, Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Error, Event, Payload,
     Registration, State, TransportConfig, Upcalls,
 };
+use system_tests::bare::largest_header;
 use system_tests::pattern;
 use verbs::ibv::Ibv;
 use wire::nfs3::{self, FileHandle};
-use wire::rpc::{self, CallHeader, OpaqueAuth};
-use wire::xdr::{Decode, Encode, Full, Reader, Writer};
+use wire::rpc;
+use wire::xdr::{Decode, Full, Reader, Writer};
 
 use crate::kernel::assert_no_rdma_left;
 use crate::server::Server;
@@ -91,24 +92,6 @@ impl Bare {
     }
 }
 
-/// The header of a call with the longest credential that AUTH_SYS has.
-fn header(xid: u32, procedure: u32, w: &mut Writer<'_>) -> Result<(), Full> {
-    let mut body = [0; 400];
-    let mut sys = Writer::new(&mut body);
-    let machine = "m".repeat(255);
-    rpc::AuthSys { stamp: 1, machine, uid: 0, gid: 0, gids: (0..16).collect() }.encode(&mut sys)?;
-    let len = sys.position();
-    w.value(&CallHeader {
-        xid,
-        rpc_vers: rpc::VERSION,
-        prog: nfs3::PROGRAM,
-        vers: nfs3::VERSION,
-        procedure,
-        cred: OpaqueAuth { flavor: rpc::flavor::SYS, body: &body[..len] },
-        verf: OpaqueAuth { flavor: rpc::flavor::NONE, body: &[] },
-    })
-}
-
 /// SYMLINK (RFC 1813 §3.3.10), the longest call of NFSv3 without data.
 fn symlink(
     xid: u32,
@@ -117,7 +100,7 @@ fn symlink(
     name: &[u8],
     target: &[u8],
 ) -> Result<(), Full> {
-    header(xid, nfs3::procedure::SYMLINK, w)?;
+    largest_header(xid, nfs3::procedure::SYMLINK, &[], w)?;
     w.value(&nfs3::MkdirArgs { dir, name, attributes: nfs3::Sattr::default() })?;
     w.opaque(target)
 }
@@ -156,7 +139,7 @@ fn knfsd_fetches_calls_that_do_not_fit_a_kibibyte() {
             assert_eq!(bare.counters().nomsg_call_count, round + 1);
             // A short call between them goes inline.
             let reply = bare.call(|xid, w| {
-                header(xid, nfs3::procedure::GETATTR, w)?;
+                largest_header(xid, nfs3::procedure::GETATTR, &[], w)?;
                 w.value(&nfs3::GetattrArgs { file: parent })
             });
             let found = nfs3::GetattrRes::decode(&mut assert_accepted(&reply)).expect("a result");
