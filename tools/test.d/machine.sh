@@ -16,7 +16,7 @@ fio=()
 # Lines of: executable, directory of its package.
 test_binaries() {
     cargo test --locked --workspace "${fio[@]}" --test '*' --no-run --message-format=json |
-        sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"test":true.*"executable":"\([^"]*\)".*/\2 \1/p'
+        sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"test":true},"features".*"executable":"\([^"]*\)".*/\2 \1/p'
 }
 
 # What a binary has for the machine, one name a line.

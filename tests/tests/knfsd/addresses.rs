@@ -13,6 +13,13 @@ use crate::session::{Session, transport};
 /// Set for a run of this program that may not bind to ports below 1024.
 const UNPRIVILEGED: &str = "INITIATOR_TEST_UNPRIVILEGED";
 
+/// One end of each connection of this process, as the kernel's connection manager has it.
+fn ends(which: &str) -> Vec<(String, u16)> {
+    let ids = rdma_objects("cm_id");
+    let addresses = ids.iter().filter_map(|id| id[which].as_str()?.rsplit_once(':'));
+    addresses.map(|(address, port)| (address.to_owned(), port.parse().expect("a port"))).collect()
+}
+
 #[test]
 fn knfsd_is_found_mounted_and_used_by_its_ipv6_address() {
     let Some(server) = Server::find_ipv6() else { return };
@@ -25,9 +32,9 @@ fn knfsd_is_found_mounted_and_used_by_its_ipv6_address() {
         config.registration = Some(registration);
         config.nconnect = 2;
         let mut session = Session::mount_with(&located, config).unwrap();
-        let peers = rdma_objects("cm_id");
-        let over_ipv6 = |id: &&serde_json::Value| id["dst-addr"] == server.addr.to_string();
-        assert_eq!(peers.iter().filter(over_ipv6).count(), 2, "{peers:?}");
+        let peers: Vec<_> = ends("dst-addr");
+        let expected = (server.addr.to_string(), located.server.port());
+        assert_eq!(peers, [expected.clone(), expected]);
         let file = session.create("f");
         for (len, seed) in [(300, 1), (3000, 2), (200_000, 3)] {
             let data = pattern(len, seed);
@@ -61,11 +68,10 @@ fn knfsd_sees_calls_from_reserved_ports_when_asked_to() {
             let mut config = transport(&located);
             (config.resvport, config.nconnect) = (resvport, 3);
             let session = Session::mount_with(&located, config).unwrap();
-            let ids = rdma_objects("cm_id");
-            let ports: Vec<_> = ids.iter().filter_map(|id| id["src-port"].as_u64()).collect();
-            assert_eq!(ports.len(), 3, "{ids:?}");
-            let reserved = ports.iter().all(|port| (512..1024).contains(port));
-            assert_eq!(reserved, resvport, "{ports:?}");
+            let sources = ends("src-addr");
+            assert_eq!(sources.len(), 3, "{sources:?}");
+            let is_as_asked = |&(_, port): &(String, u16)| (512..1024).contains(&port) == resvport;
+            assert!(sources.iter().all(is_as_asked), "{sources:?}");
             session.unmount();
         }
     }

@@ -50,9 +50,13 @@ impl Drop for KernelMount {
 pub(crate) fn rdma_objects(kind: &str) -> Vec<serde_json::Value> {
     let listed = run("rdma", &["-j", "resource", "show", kind]);
     let objects: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
-    let ours = serde_json::json!(std::process::id());
-    let objects = objects.as_array().expect("a list of objects");
-    objects.iter().filter(|object| object["pid"] == ours).cloned().collect()
+    // What it calls a pid is the thread that made the object.
+    let ours = |object: &&serde_json::Value| {
+        object["pid"]
+            .as_u64()
+            .is_some_and(|thread| std::fs::metadata(format!("/proc/self/task/{thread}")).is_ok())
+    };
+    objects.as_array().expect("a list of objects").iter().filter(ours).cloned().collect()
 }
 
 /// Panics unless every queue pair, completion queue, registration, domain and connection identifier

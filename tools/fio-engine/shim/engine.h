@@ -31,6 +31,7 @@ struct initiator_settings {
 	unsigned int retrans;
 	unsigned int mountport;
 	unsigned int nconnect;
+	unsigned int uncommitted_max;
 };
 
 /* What a mount is for. */
@@ -41,6 +42,8 @@ struct initiator_job {
 	/* Whether fio wants the thread to end. */
 	bool (*stopping)(void *);
 	void *context;		/* for stopping */
+	/* Whether what is written is to be kept until a COMMIT has proven it durable. */
+	bool keeps;
 };
 
 enum initiator_op {

@@ -36,6 +36,14 @@ static bool stopping(void *context)
 	return ((struct thread_data *)context)->terminate;
 }
 
+/* Whether the job relies on what it has written: that it is durable, or that it reads back. */
+static bool keeps(const struct thread_data *td)
+{
+	return td_write(td) &&
+	       (td->o.fsync_blocks || td->o.fdatasync_blocks || td->o.end_fsync ||
+		td->o.fsync_on_close || td->o.sync_file_range || td->o.verify);
+}
+
 static struct initiator_job job_of(struct thread_data *td)
 {
 	return (struct initiator_job){
@@ -44,6 +52,7 @@ static struct initiator_job job_of(struct thread_data *td)
 		.block_max = td_max_bs(td),
 		.stopping = stopping,
 		.context = td,
+		.keeps = keeps(td),
 	};
 }
 
@@ -416,6 +425,8 @@ static struct fio_option options[] = {
 	NUMBER(retrans, 0, 1000, "2", "Retransmissions before a soft mount's I/O fails"),
 	NUMBER(mountport, 0, 65535, "0", "Port of MOUNT; 0 asks the server's rpcbind"),
 	NUMBER(nconnect, 1, 16, "1", "Connections of each thread's mount"),
+	NUMBER(uncommitted_max, 0, 1073741824, "4194304",
+	       "Bytes that jobs with fsync or verify keep until they are durable; 0 keeps none"),
 	{ .name = NULL },
 };
 

@@ -36,6 +36,7 @@ pub(crate) struct RawJob {
     block_max: u64,
     stopping: extern "C" fn(*mut c_void) -> bool,
     context: *mut c_void,
+    keeps: bool,
 }
 
 /// `struct initiator_io`.
@@ -76,6 +77,7 @@ pub(crate) unsafe extern "C" fn initiator_mount(
         depth: job.depth,
         block_max: job.block_max,
         pin: true,
+        keeps: job.keeps,
         stop: Stop { asked: job.stopping, context: job.context },
     };
     // SAFETY: see the module.
@@ -121,6 +123,7 @@ pub(crate) unsafe extern "C" fn initiator_control(
                 depth: CONTROL_DEPTH,
                 block_max: CONTROL_BLOCK,
                 pin: false,
+                keeps: false,
                 stop,
             };
             // SAFETY: see the module.

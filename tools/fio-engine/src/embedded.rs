@@ -61,6 +61,7 @@ impl Embedded {
             listen: ([127, 0, 0, 1], 0).into(),
             mount: ([127, 0, 0, 1], 0).into(),
             storage: Storage::Memory { capacity_bytes: orders.space_bytes },
+            loses_unstable: orders.misbehave.restart_every.is_some(),
             misbehave: orders.misbehave,
             ..Config::default()
         };

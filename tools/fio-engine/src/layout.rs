@@ -47,7 +47,7 @@ pub(crate) fn lay_out<P: Provider>(
         None => {}
     }
     if order.commit {
-        session.call(Op::Commit { file: order.file, offset: 0, count: 0 })?;
+        session.call(Op::Sync { file: order.file })?;
     }
     Ok(())
 }
@@ -119,7 +119,11 @@ fn write<P: Provider>(
 ) -> bool {
     let Some(mut buffer) = session.pool.alloc() else { return false };
     (order.fill)(&mut buffer[..len as usize]);
-    let op = Op::Write { file: order.file, offset, len, stable: StableHow::Unstable };
+    let (file, stable) = (order.file, StableHow::Unstable);
+    let op = match order.commit {
+        true => Op::WriteBack { file, offset, len },
+        false => Op::Write { file, offset, len, stable },
+    };
     let tag = TAG_WAITED_FOR + place as u64;
     let now = session.now();
     session

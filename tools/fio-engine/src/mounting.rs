@@ -29,12 +29,15 @@ pub(crate) struct Purpose {
     pub(crate) block_max: u64,
     /// Whether the thread is to be pinned: the one that does the I/O is.
     pub(crate) pin: bool,
+    /// Whether what is written is kept until it is durable.
+    pub(crate) keeps: bool,
     /// fio's wish that the thread should end.
     pub(crate) stop: Stop,
 }
 
 /// Mounts.
-pub(crate) fn mount(settings: &Settings, purpose: Purpose) -> Result<Box<dyn Mount>> {
+pub(crate) fn mount(settings: &Settings, mut purpose: Purpose) -> Result<Box<dyn Mount>> {
+    purpose.keeps &= settings.uncommitted_max > 0;
     let pinned =
         if purpose.pin { crate::cores::pin(&settings.cores, purpose.thread)? } else { None };
     if settings.url.starts_with(SCHEME) {
@@ -42,27 +45,27 @@ pub(crate) fn mount(settings: &Settings, purpose: Purpose) -> Result<Box<dyn Mou
         let located = ask(&embedded.url, Some(embedded.mount_port))?;
         let config = config(settings, &located, &purpose, pinned)?;
         let yields = settings.yields.unwrap_or(true);
-        return session(embedded.fabric, config, located, purpose.stop, yields, settings);
+        return session(embedded.fabric, config, located, purpose, yields, settings);
     }
     let url: NfsUrl = settings.url.parse().with_context(|| "nfs_url=")?;
     let located = ask(&url, settings.mount_port)?;
     let config = config(settings, &located, &purpose, pinned)?;
-    over_rdma(config, located, purpose.stop, settings)
+    over_rdma(config, located, purpose, settings)
 }
 
 #[cfg(feature = "rdma")]
 fn over_rdma(
     config: MountConfig,
     located: Located,
-    stop: Stop,
+    purpose: Purpose,
     settings: &Settings,
 ) -> Result<Box<dyn Mount>> {
     let yields = settings.yields.unwrap_or(false);
-    session(verbs::ibv::Ibv, config, located, stop, yields, settings)
+    session(verbs::ibv::Ibv, config, located, purpose, yields, settings)
 }
 
 #[cfg(not(feature = "rdma"))]
-fn over_rdma(_: MountConfig, _: Located, _: Stop, _: &Settings) -> Result<Box<dyn Mount>> {
+fn over_rdma(_: MountConfig, _: Located, _: Purpose, _: &Settings) -> Result<Box<dyn Mount>> {
     anyhow::bail!("this engine was built without RDMA (feature rdma): only nfs_url=soft: works")
 }
 
@@ -70,11 +73,11 @@ fn session<P: verbs::Provider + 'static>(
     provider: P,
     config: MountConfig,
     located: Located,
-    stop: Stop,
+    purpose: Purpose,
     yields: bool,
     settings: &Settings,
 ) -> Result<Box<dyn Mount>> {
-    let session = Session::mount(provider, &config, &located.rest, stop, yields);
+    let session = Session::mount(provider, &config, &located.rest, purpose, yields);
     Ok(Box::new(session.with_context(|| format!("cannot mount {}", settings.url))?))
 }
 
@@ -96,10 +99,12 @@ fn config(
 ) -> Result<MountConfig> {
     let mut transport = settings.transport.clone();
     transport.remote = located.server;
+    // What is kept is written from a copy, for a block stays where fio has it.
+    let copies = if purpose.keeps { purpose.depth } else { 0 };
     let block = purpose.block_max.max(1).next_multiple_of(BUFFER_UNIT);
     transport.buffers = BufferConfig {
         buffer_len: u32::try_from(block).unwrap_or(u32::MAX),
-        count: purpose.depth.saturating_add(SPARE_BUFFERS),
+        count: purpose.depth.saturating_add(copies).saturating_add(SPARE_BUFFERS),
         numa_node: pinned.filter(|_| has_numa()).and_then(core_numa_node),
         ..transport.buffers
     };
@@ -108,8 +113,8 @@ fn config(
         root: located.root,
         auth: credential(),
         queue_depth: purpose.depth.saturating_add(EXTRA_OPERATIONS),
-        // Buffers are fio's blocks: they cannot be exchanged, so writes are bare.
-        uncommitted_max: 0,
+        // Also for those that only lay files out.
+        uncommitted_max: settings.uncommitted_max,
         jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
         transport,
     })

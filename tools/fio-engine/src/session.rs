@@ -3,8 +3,9 @@
 //! Threading: everything happens on the thread that made it.
 //!
 //! Faults survived: results that say an I/O failed, or was done in part; a server that has
-//! restarted between a write and its COMMIT; fio being told to stop while a server is silent (the
-//! mount is then given up, and what was in flight comes back).
+//! restarted between a write and its COMMIT (what was lost is written again, from copies; with
+//! `uncommitted_max=0` the COMMIT fails); fio being told to stop while a server is silent (the mount
+//! is then given up, and what was in flight comes back).
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, c_void};
@@ -18,6 +19,7 @@ use wire::nfs3::{FileType, StableHow};
 
 use crate::life::ServerLife;
 use crate::memory::{Blocks, copy_in, copy_out};
+use crate::mounting::Purpose;
 
 /// After fio's wish to stop, operations have so long to come back before the mount is given up.
 const STOP_PATIENCE_NS: u64 = 2_000_000_000;
@@ -124,6 +126,8 @@ pub(crate) struct Session<P: Provider> {
     pub(crate) mount: MountId,
     clock: Clock,
     yields: bool,
+    /// What is written is kept until it is durable.
+    keeps: bool,
     stop: Stop,
     stop_seen: Option<Timestamp>,
     /// Put before every path: empty, or a directory with its slash.
@@ -146,9 +150,10 @@ impl<P: Provider> Session<P> {
         provider: P,
         config: &MountConfig,
         directory: &str,
-        stop: Stop,
+        purpose: Purpose,
         yields: bool,
     ) -> anyhow::Result<Self> {
+        let Purpose { depth, keeps, stop, .. } = purpose;
         let clock = Clock::new();
         let connections_max = config.transport.nconnect as u16;
         let endpoint = EndpointConfig { connections_max, ..EndpointConfig::default() };
@@ -166,7 +171,7 @@ impl<P: Provider> Session<P> {
             }
         }
         let pool = client.pool(mount).cloned();
-        let slots = config.transport.buffers.count as usize;
+        let slots = depth as usize;
         let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         Ok(Self {
             pool: pool.ok_or_else(|| anyhow::anyhow!("the mount has no buffers"))?,
@@ -174,6 +179,7 @@ impl<P: Provider> Session<P> {
             mount,
             clock,
             yields,
+            keeps,
             stop,
             stop_seen: None,
             prefix,
@@ -259,6 +265,8 @@ impl<P: Provider> Session<P> {
                 self.server.see(verifier);
                 (u64::from(count), count == 0)
             }
+            // What a read was to return is durable now: see `go_on`.
+            Ok(Output::Committed { .. }) if self.keeps => (0, false),
             Ok(Output::Committed { verifier }) => {
                 self.server.see(verifier);
                 if self.server.has_restarted() {
@@ -321,13 +329,22 @@ impl<P: Provider> Session<P> {
         // A length that does not fit is refused by the client, which knows the limits.
         let len = u32::try_from(io.length - moved).unwrap_or(u32::MAX);
         let op = match io.kind {
+            Kind::Commit if self.keeps => Op::Sync { file },
             Kind::Commit => Op::Commit { file, offset: 0, count: 0 },
+            // A server that has restarted would return what was there before.
+            Kind::Read
+                if self.keeps
+                    && self.client.is_uncommitted(self.mount, file, offset, len.into()) =>
+            {
+                Op::Sync { file }
+            }
             Kind::Read => Op::Read { file, offset, len },
+            Kind::Write(StableHow::Unstable) if self.keeps => Op::WriteBack { file, offset, len },
             Kind::Write(stable) => Op::Write { file, offset, len, stable },
         };
-        let buffer = match io.kind {
-            Kind::Commit => None,
-            _ => match self.buffer(&io, moved) {
+        let buffer = match op {
+            Op::Commit { .. } | Op::Sync { .. } => None,
+            _ => match self.buffer(&io, moved, matches!(op, Op::WriteBack { .. })) {
                 None => return false,
                 some => some,
             },
@@ -342,11 +359,12 @@ impl<P: Provider> Session<P> {
         }
     }
 
-    /// The buffer that an I/O travels in: its block's own if it begins there, or a spare one.
-    /// `None`: all of these are out.
-    fn buffer(&mut self, io: &Io, moved: u64) -> Option<Buffer> {
+    /// The buffer that an I/O travels in: its block's own if it begins there, or a spare one, which
+    /// also carries what is kept. `None`: all of these are out.
+    fn buffer(&mut self, io: &Io, moved: u64, kept: bool) -> Option<Buffer> {
         let memory = io.memory.wrapping_add(moved as usize);
-        let own = self.blocks.as_mut().and_then(|blocks| blocks.lend(io.slot, memory));
+        let blocks = self.blocks.as_mut().filter(|_| !kept);
+        let own = blocks.and_then(|blocks| blocks.lend(io.slot, memory));
         self.slots[io.slot].stands_in = own.is_none();
         if own.is_some() {
             return own;
@@ -365,8 +383,7 @@ impl<P: Provider> Session<P> {
 impl<P: Provider> Mount for Session<P> {
     fn blocks(&mut self, total: usize) -> Result<&Blocks, Failure> {
         if self.blocks.is_none() {
-            let slots = self.slots.len() - crate::memory::SPARE_BUFFERS as usize;
-            let taken = Blocks::take(&self.pool, slots, total);
+            let taken = Blocks::take(&self.pool, self.slots.len(), total);
             self.blocks = Some(taken.map_err(|why| Failure::new(libc::ENOMEM, why))?);
         }
         self.blocks.as_ref().ok_or_else(|| Failure::new(libc::ENOMEM, "there is no buffer"))

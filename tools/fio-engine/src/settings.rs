@@ -25,6 +25,7 @@ pub(crate) struct RawSettings {
     pub(crate) retrans: c_uint,
     pub(crate) mountport: c_uint,
     pub(crate) nconnect: c_uint,
+    pub(crate) uncommitted_max: c_uint,
 }
 
 /// What the user asked for, checked as far as it can be without a server.
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) mount_port: Option<u16>,
     /// Whether to offer the core while waiting; `None` leaves it to the kind of server.
     pub(crate) yields: Option<bool>,
+    /// Bytes that are kept until they are durable.
+    pub(crate) uncommitted_max: u64,
     /// Everything but the server's address and the buffers' sizes.
     pub(crate) transport: TransportConfig,
 }
@@ -81,6 +84,7 @@ impl Settings {
             cores: cores.map_or(Ok(Vec::new()), |list| crate::cores::parse(&list))?,
             mount_port: u16::try_from(raw.mountport).ok().filter(|&port| port != 0),
             yields: [None, Some(false), Some(true)].get(raw.idle as usize).copied().flatten(),
+            uncommitted_max: raw.uncommitted_max.into(),
             transport,
         })
     }

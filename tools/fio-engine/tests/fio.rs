@@ -84,6 +84,28 @@ fn fsync_is_a_commit() {
 }
 
 #[test]
+fn a_server_that_restarts_and_loses_what_is_not_committed_costs_a_job_nothing() {
+    for options in ["--rw=randwrite --bs=4k --fsync=16", "--rw=randrw --bs=64k --end_fsync=1"] {
+        let job = format!(
+            "--nfs_url=soft:?misbehave=restart-every=60 {options} --verify=crc32c --size=2m \
+             --iodepth=8"
+        );
+        fio(&job).succeeds();
+    }
+    // Laid out with fsync, then read with the checksums that it was laid out with.
+    let job = "--nfs_url=soft:?misbehave=restart-every=50 --rw=read --bs=64k --size=16m";
+    let jobs = fio(job).succeeds().jobs();
+    assert_eq!(total(&jobs, "read"), 256);
+}
+
+#[test]
+fn a_server_that_restarts_fails_the_fsync_of_a_job_that_keeps_nothing() {
+    let job = "--nfs_url=soft:?misbehave=restart-every=60 --uncommitted_max=0 --rw=write --bs=4k \
+               --size=2m --fsync=16";
+    fio(job).fails(&["the server restarted since the data was written"]);
+}
+
+#[test]
 fn the_sample_job_file_runs() {
     let directory = tempfile::tempdir().expect("a place");
     let job = support::sample(directory.path(), "soft:");
