@@ -3,8 +3,8 @@
 use hugepages::Buffer;
 use reactor::{Timestamp, WakeSources};
 use rpcrdma::{
-    Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Event, State, TransportConfig,
-    Upcalls,
+    Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Event, Holdings, State,
+    TransportConfig, Upcalls,
 };
 use verbs::Provider;
 use wire::nfs3::FileHandle;
@@ -270,6 +270,15 @@ impl<P: Provider> Client<P> {
     #[must_use]
     pub fn jukebox_waits(&self, mount: MountId) -> u64 {
         self.get(mount).map_or(0, |mount| mount.later.waits)
+    }
+
+    /// What the mount's connections hold for calls; with none under way, nothing but Sends.
+    #[must_use]
+    pub fn holdings(&self, mount: MountId) -> Holdings {
+        let mut sum = Holdings::default();
+        let ids = self.get(mount).into_iter().flat_map(|mount| mount.links.ids());
+        ids.filter_map(|id| self.endpoint.holdings(id)).for_each(|held| sum.add(&held));
+        sum
     }
 
     /// The server's present grant of credits, over all connections.

@@ -77,6 +77,9 @@ pub(crate) struct Connection<P: Provider> {
     pub(crate) last_call: Timestamp,
     /// Where keys are per I/O; dropped no later than the queue pair.
     pub(crate) windows: Windows<P::Domain>,
+    /// The planted fault: a queue pair that was not drained, until the next one is lost.
+    #[cfg(feature = "planted-faults")]
+    undrained: Option<P::Connection>,
     /// The queue pair; dropped before anything that its work requests name.
     pub(crate) link: Option<P::Connection>,
     pub(crate) sender: Sender,
@@ -143,6 +146,8 @@ impl<P: Provider> Connection<P> {
             retry_at: now,
             last_call: now,
             windows: Windows::none(),
+            #[cfg(feature = "planted-faults")]
+            undrained: None,
             link: Some(link),
             sender: config.sender(),
             receives,
@@ -401,8 +406,9 @@ impl<P: Provider> Connection<P> {
         self.enter(State::Draining, now);
         let used = self.sender.was_used();
         let marker = self.work_id.with(Kind::Drain, 0);
+        #[cfg(feature = "planted-faults")]
         if planted!(self.config, NoDrain) {
-            std::mem::forget(self.link.take());
+            self.undrained = self.link.take();
         }
         let Some(link) = self.link.as_mut() else { return };
         link.disconnect();

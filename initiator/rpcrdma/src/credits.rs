@@ -34,6 +34,11 @@ impl Credits {
         }
     }
 
+    /// Calls that are out.
+    pub(crate) fn in_use(&self) -> u32 {
+        self.in_use
+    }
+
     /// The present grant.
     pub(crate) fn granted(&self) -> u32 {
         self.granted

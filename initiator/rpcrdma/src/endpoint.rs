@@ -19,6 +19,7 @@ use crate::call::{Call, Completed, Refusal, Refused};
 use crate::config::{EndpointConfig, TransportConfig};
 use crate::connection::Connection;
 use crate::error::{Error, Loss};
+use crate::holdings::Holdings;
 use crate::payloads::Payloads;
 use crate::state::State;
 use crate::stats::Counters;
@@ -176,6 +177,12 @@ impl<P: Provider> Endpoint<P> {
         }
         self.places.push(Place { life: 0, tag: 0, connection: None, touched: false });
         Ok(index)
+    }
+
+    /// What a connection holds for calls.
+    #[must_use]
+    pub fn holdings(&self, id: ConnectionId) -> Option<Holdings> {
+        self.get(id).map(Connection::holdings)
     }
 
     /// Makes a call. `encode` writes the RPC message with the given XID, up to and including the

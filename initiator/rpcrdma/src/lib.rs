@@ -23,6 +23,7 @@ mod connection;
 mod credits;
 mod endpoint;
 mod error;
+mod holdings;
 mod inline;
 mod long_call;
 mod lots;
@@ -52,6 +53,7 @@ pub use call::{Call, Completed, Payload, Refusal, Refused, Reply};
 pub use config::{BufferConfig, EndpointConfig, Registration, TransportConfig};
 pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
 pub use error::{BadReply, Error, Loss};
+pub use holdings::Holdings;
 pub use inline::{Inline, Received};
 pub use piece::{Piece, Pieces, SEGMENTS_MAX};
 #[cfg(feature = "planted-faults")]

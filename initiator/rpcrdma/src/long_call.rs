@@ -105,6 +105,11 @@ impl<D: ProtectionDomain> LongCalls<D> {
         self.free.extend(long);
     }
 
+    /// Buffers that calls have.
+    pub(crate) fn in_use(&self) -> u32 {
+        LONG_CALLS - self.free.len() as u32
+    }
+
     /// Whether a long call could go out.
     pub(crate) fn any_free(&self) -> bool {
         !self.free.is_empty()

@@ -113,6 +113,11 @@ impl Receives {
         self.posted
     }
 
+    /// Receives that are neither posted nor due for it.
+    pub(crate) fn missing(&self) -> u32 {
+        (self.loans.len() - self.repost.len()) as u32 - self.posted
+    }
+
     /// The queue pair is gone: all buffers are ours, and due for posting to the next one.
     ///
     /// # Safety

@@ -205,6 +205,12 @@ impl Slots {
         pending.map(|request| request.sent_ns).min().filter(|&sent_ns| sent_ns != UNSENT)
     }
 
+    /// Slots that are in use for more than a Send that has yet to complete.
+    pub(crate) fn in_calls(&self) -> u32 {
+        let sending = self.slots.iter().filter(|request| request.sending && !request.pending);
+        self.len() - self.free.len() as u32 - sending.count() as u32
+    }
+
     /// Whether any caller waits.
     pub(crate) fn any_pending(&self) -> bool {
         self.slots.iter().any(|request| request.pending)

@@ -40,7 +40,7 @@ mod responder;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use clock::Clock;
 pub use cm::SoftListener;
@@ -180,6 +180,16 @@ impl SoftFabric {
         self.inner.retransmissions.load(Ordering::Relaxed)
     }
 
+    /// What is there now.
+    #[must_use]
+    pub fn in_use(&self) -> InUse {
+        let (regions, windows) =
+            self.inner.keys.read().unwrap_or_else(PoisonError::into_inner).live();
+        let links = lock(&self.inner.directory).live_links();
+        let queue_pairs = links.iter().map(|link| link.with(|state| state.queue_pairs())).sum();
+        InUse { regions, windows, queue_pairs }
+    }
+
     /// How often a queue was asked for more than it holds: work requests posted to a full queue,
     /// messages that found no Receive, completion queues that overflowed. What a fault plan asked
     /// for does not count.
@@ -187,6 +197,17 @@ impl SoftFabric {
     pub fn overruns(&self) -> u64 {
         self.inner.overruns.load(Ordering::Relaxed)
     }
+}
+
+/// What has been made on a fabric and not yet been given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Registered regions.
+    pub regions: usize,
+    /// Memory windows.
+    pub windows: usize,
+    /// Queue pairs.
+    pub queue_pairs: usize,
 }
 
 impl std::fmt::Debug for SoftFabric {

@@ -1,44 +1,80 @@
 //! Who makes things go wrong: at each step, with the chances of the run's shape, one fault.
 
 use fastrand::Rng;
+use reactor::Timestamp;
+use rpcrdma::config::BACKCHANNEL_SLOTS;
 use target::{Misbehaviour, Target};
 use verbs::WcStatus;
-use verbs::soft::{FaultPlan, Scope, SoftFabric};
+use verbs::soft::{FaultPlan, RemovedDevice, Scope, SoftFabric};
 
-use crate::actor::Actor;
-use crate::shape::{FaultShape, log};
+use crate::host::Host;
+use crate::shape::{FaultShape, Strike, log};
 
 /// Misbehaviour that makes the call it happens to fail.
-const NONSENSE: [&str; 10] = [
+const NONSENSE: [&str; 13] = [
     "wrong-version=1",
     "truncate-replies=1",
     "foreign-rkey=1",
     "foreign-offset=1",
     "long-chunk=1",
+    "gap-chunk=1",
+    "swap-segments=1",
+    "foreign-message=1",
     "read-count=1",
     "err-chunk=1",
     "err-vers=1",
     "status=IO:any:1",
     "garbage-replies=1",
 ];
+/// RDMA Writes that the client's card must refuse.
+const TRESPASSES: [&str; 4] =
+    ["write-outside=1", "write-late=1", "write-stale=1", "write-elsewhere=1"];
+
+/// A call of the server's that has no answer by then will have none.
+const BACKWARD_NS_MAX: u64 = 5_000_000_000;
+/// Never.
+const NEVER: u64 = u64::MAX;
 
 /// See the module documentation.
 pub struct Trouble {
     shape: FaultShape,
     rng: Rng,
+    /// A restart loses what is not durable.
+    loses: bool,
     /// When acknowledgements that are held back are let go.
     release_at_ns: u64,
     /// When the server grants its credits again.
     credits_at_ns: u64,
-    /// Faults so far.
-    pub struck: u64,
+    /// When the server last made calls, and those that were never answered by then.
+    called_back_ns: u64,
+    unanswered: u64,
+    /// When another device comes.
+    device_at_ns: u64,
+    /// Devices that were removed.
+    removed: Vec<RemovedDevice>,
+    /// The server does not turn before then.
+    pub server_frozen_until_ns: u64,
+    /// Faults so far, by kind.
+    pub struck: [u64; Strike::ALL.len()],
 }
 
 impl Trouble {
     /// Nothing yet.
     #[must_use]
-    pub fn new(shape: FaultShape, rng: Rng) -> Self {
-        Self { shape, rng, release_at_ns: u64::MAX, credits_at_ns: u64::MAX, struck: 0 }
+    pub fn new(shape: FaultShape, loses: bool, rng: Rng) -> Self {
+        Self {
+            shape,
+            rng,
+            loses,
+            release_at_ns: NEVER,
+            credits_at_ns: NEVER,
+            called_back_ns: 0,
+            unanswered: 0,
+            device_at_ns: NEVER,
+            removed: Vec::new(),
+            server_frozen_until_ns: 0,
+            struck: [0; Strike::ALL.len()],
+        }
     }
 
     fn base(&self) -> FaultPlan {
@@ -56,11 +92,20 @@ impl Trouble {
     }
 
     /// Mends everything that can be mended.
-    pub fn calm(&mut self, fabric: &SoftFabric, target: &Target<SoftFabric>) {
+    pub fn calm(&mut self, fabric: &SoftFabric, target: &Target<SoftFabric>, hosts: &mut [Host]) {
         fabric.faults().set(Scope::All, self.base());
         fabric.faults().reject_connects(0, 0);
+        fabric.faults().add_device();
         target.switch().set(Misbehaviour::default());
-        (self.release_at_ns, self.credits_at_ns) = (u64::MAX, u64::MAX);
+        (self.release_at_ns, self.credits_at_ns, self.device_at_ns) = (NEVER, NEVER, NEVER);
+        self.server_frozen_until_ns = 0;
+        hosts.iter_mut().for_each(|host| host.frozen_until_ns = 0);
+    }
+
+    /// Whether anything of a device that was removed is still in use.
+    #[must_use]
+    pub fn holds_removed(&self) -> bool {
+        self.removed.iter().any(RemovedDevice::in_use)
     }
 
     /// Perhaps something goes wrong now.
@@ -68,132 +113,170 @@ impl Trouble {
         &mut self,
         fabric: &SoftFabric,
         target: &mut Target<SoftFabric>,
-        actors: &[Actor],
+        hosts: &mut [Host],
     ) {
         let now_ns = fabric.now_ns();
         if now_ns >= self.release_at_ns {
-            self.release_at_ns = u64::MAX;
+            self.release_at_ns = NEVER;
             fabric.faults().release_acks(Scope::All);
         }
         if now_ns >= self.credits_at_ns {
-            self.credits_at_ns = u64::MAX;
-            self.order(target, |orders| orders.credits = None);
+            self.credits_at_ns = NEVER;
+            order(target, |orders| orders.credits = None);
         }
-        let mut at = self.rng.u32(0..1_000_000);
-        for (index, rate) in self.rates().into_iter().enumerate() {
-            if at < rate {
-                self.struck += 1;
-                return self.happen(index, fabric, target, actors);
-            }
-            at -= rate;
+        if now_ns >= self.device_at_ns {
+            self.device_at_ns = NEVER;
+            fabric.faults().add_device();
         }
-    }
-
-    /// Chances in the order of [`Trouble::happen`].
-    fn rates(&self) -> [u32; 18] {
-        let shape = &self.shape;
-        [
-            shape.drop_acks,
-            shape.hold_acks,
-            shape.drop_messages,
-            shape.rnr,
-            shape.fail_wr,
-            shape.fail_post,
-            shape.fail_recv_post,
-            shape.disconnect,
-            shape.silence,
-            shape.server_disconnect,
-            shape.connect,
-            shape.delay_replies,
-            shape.drop_replies,
-            shape.duplicate_replies,
-            shape.wrong_xid,
-            shape.credits,
-            shape.nonsense,
-            shape.short,
-        ]
+        if let Some(strike) = self.shape.strike(&mut self.rng) {
+            self.struck[strike as usize] += 1;
+            self.happen(strike, fabric, target, hosts);
+        }
     }
 
     fn happen(
         &mut self,
-        index: usize,
+        strike: Strike,
         fabric: &SoftFabric,
         target: &mut Target<SoftFabric>,
-        actors: &[Actor],
+        hosts: &mut [Host],
     ) {
-        let scope = self.scope(actors);
-        let faults = fabric.faults();
+        let now_ns = fabric.now_ns();
         let few = self.rng.u32(1..=4);
-        match index {
-            0 => faults.amend(scope, |plan| plan.drop_acks(few)),
-            1 => {
-                self.release_at_ns =
-                    fabric.now_ns() + log(&mut self.rng, 1_000, self.shape.hold_ns.max(1_000));
+        match strike {
+            Strike::DropAcks
+            | Strike::HoldAcks
+            | Strike::DropMessages
+            | Strike::Rnr
+            | Strike::FailWr
+            | Strike::FailPost
+            | Strike::FailReceivePost
+            | Strike::Disconnect
+            | Strike::Silence => self.on_link(strike, fabric, hosts),
+            Strike::RemoveDevice => {
+                self.removed.extend(fabric.faults().remove_device());
+                self.device_at_ns = now_ns + log(&mut self.rng, 1_000, 100_000_000);
+            }
+            Strike::ChangeAddress => fabric.faults().change_address(),
+            Strike::Connect => match self.rng.u8(0..3) {
+                0 => fabric.faults().reject_connects(few, 8),
+                1 => fabric.faults().ignore_connects(few),
+                _ => fabric.faults().fail_resolves(few, 110),
+            },
+            Strike::ServerDisconnect => target.disconnect_all(Timestamp(now_ns)),
+            Strike::Restart if self.loses => target.restart(Timestamp(now_ns)),
+            Strike::Restart => {
+                target.disconnect_all(Timestamp(now_ns));
+                order(target, |orders| orders.change_verifier = true);
+            }
+            Strike::Freeze => {
+                let until_ns = now_ns + log(&mut self.rng, 1_000, self.shape.freeze_ns);
+                match hosts.get_mut(self.rng.usize(0..=hosts.len())) {
+                    Some(host) => host.frozen_until_ns = until_ns,
+                    None => self.server_frozen_until_ns = until_ns,
+                }
+            }
+            _ => self.at_server(strike, few, now_ns, target),
+        }
+    }
+
+    /// One direction of one connection suffers.
+    fn on_link(&mut self, strike: Strike, fabric: &SoftFabric, hosts: &[Host]) {
+        let scope = self.scope(hosts);
+        let faults = fabric.faults();
+        let (few, soon) = (self.rng.u32(1..=4), self.rng.u64(1..40));
+        match strike {
+            Strike::DropAcks => faults.amend(scope, |plan| plan.drop_acks(few)),
+            Strike::HoldAcks => {
+                let hold_ns = log(&mut self.rng, 1_000, self.shape.hold_ns);
+                self.release_at_ns = fabric.now_ns() + hold_ns;
                 faults.hold_acks(scope);
             }
-            2 => faults.amend(scope, |plan| plan.drop_messages(few)),
-            3 => faults.amend(scope, |plan| plan.rnr(few)),
-            4 => {
-                let (nth, status) = (self.rng.u64(1..40), self.status());
-                faults.amend(scope, |plan| plan.fail_wr(nth, status));
+            Strike::DropMessages => faults.amend(scope, |plan| plan.drop_messages(few)),
+            Strike::Rnr => faults.amend(scope, |plan| plan.rnr(few)),
+            Strike::FailWr => {
+                let status = [
+                    WcStatus::RetryExceeded,
+                    WcStatus::RnrRetryExceeded,
+                    WcStatus::LocalProtection,
+                    WcStatus::RemoteAccess,
+                ][self.rng.usize(0..4)];
+                faults.amend(scope, |plan| plan.fail_wr(soon, status));
             }
-            5 => {
-                let nth = self.rng.u64(1..40);
-                faults.amend(scope, |plan| plan.fail_post(nth, 12));
-            }
-            6 => {
-                let nth = self.rng.u64(1..40);
-                faults.amend(scope, |plan| plan.fail_recv_post(nth, 12));
-            }
-            7 => {
-                let after = self.rng.u64(0..20);
-                faults.amend(scope, |plan| plan.disconnect_after(after));
-            }
-            8 => faults.silence(scope),
-            9 => target.disconnect_all(reactor::Timestamp(fabric.now_ns())),
-            10 => match self.rng.u8(0..3) {
-                0 => faults.reject_connects(few, 8),
-                1 => faults.ignore_connects(few),
-                _ => faults.fail_resolves(few, 110),
-            },
-            11 => {
+            Strike::FailPost => faults.amend(scope, |plan| plan.fail_post(soon, 12)),
+            Strike::FailReceivePost => faults.amend(scope, |plan| plan.fail_recv_post(soon, 12)),
+            Strike::Disconnect => faults.amend(scope, |plan| plan.disconnect_after(soon / 2)),
+            _ => faults.silence(scope),
+        }
+    }
+
+    /// The server does something wrong.
+    fn at_server(&mut self, strike: Strike, few: u32, now_ns: u64, target: &Target<SoftFabric>) {
+        let few = u64::from(few);
+        match strike {
+            Strike::ChangeVerifier => order(target, |orders| orders.change_verifier = true),
+            Strike::DelayReplies => {
                 let delay_ns = log(&mut self.rng, 1_000, 50_000_000);
-                self.order(target, |orders| orders.delay_replies_ns = delay_ns);
+                order(target, |orders| orders.delay_replies_ns = delay_ns);
             }
-            12 => self.order(target, |orders| orders.drop_replies += u64::from(few)),
-            13 => self.order(target, |orders| orders.duplicate_replies += u64::from(few)),
-            14 => self.order(target, |orders| orders.wrong_xid += 1),
-            15 => {
+            Strike::DropReplies => order(target, |orders| orders.drop_replies += few),
+            Strike::DuplicateReplies => order(target, |orders| orders.duplicate_replies += few),
+            Strike::WrongXid => order(target, |orders| orders.wrong_xid += 1),
+            Strike::Credits => {
                 let grant = self.rng.u32(0..=2);
-                self.credits_at_ns = fabric.now_ns() + log(&mut self.rng, 1_000, 100_000_000);
-                self.order(target, |orders| orders.credits = Some(grant));
+                self.credits_at_ns = now_ns + log(&mut self.rng, 1_000, 100_000_000);
+                order(target, |orders| orders.credits = Some(grant));
             }
-            16 => {
+            Strike::Nonsense => {
                 let what = NONSENSE[self.rng.usize(0..NONSENSE.len())];
                 target.switch().set(what.parse().unwrap_or_default());
             }
-            _ => self.order(target, |orders| {
-                orders.short_read += u64::from(few);
-                orders.short_write += u64::from(few);
+            Strike::Trespass => {
+                let what = TRESPASSES[self.rng.usize(0..TRESPASSES.len())];
+                target.switch().set(what.parse().unwrap_or_default());
+            }
+            Strike::NotReady => order(target, |orders| {
+                let not_ready: Misbehaviour = "status=JUKEBOX".parse().unwrap_or_default();
+                orders.statuses = not_ready.statuses;
+            }),
+            Strike::BackwardCalls => self.call_back(now_ns, target),
+            _ => order(target, |orders| {
+                orders.short_read += few;
+                orders.short_write += few;
             }),
         }
     }
 
-    fn order(&self, target: &Target<SoftFabric>, change: impl FnOnce(&mut Misbehaviour)) {
-        let mut orders = target.switch().get();
-        change(&mut orders);
-        target.switch().set(orders);
+    /// The server makes as many calls as it was granted, once it has the answers to the last ones;
+    /// it will not get them if their connection is lost.
+    fn call_back(&mut self, now_ns: u64, target: &Target<SoftFabric>) {
+        let stats = target.stats();
+        let answered = stats.backward_replies.get() + stats.backward_errors.get();
+        let open = stats.backward_calls.get() > answered + self.unanswered;
+        if open && now_ns < self.called_back_ns + BACKWARD_NS_MAX {
+            return;
+        }
+        self.unanswered = stats.backward_calls.get() - answered;
+        self.called_back_ns = now_ns;
+        let chunk = u64::from(self.rng.u8(0..3) == 0);
+        let calls = self.rng.u64(1..=u64::from(BACKCHANNEL_SLOTS)) - chunk;
+        order(target, |orders| {
+            (orders.backward_calls, orders.backward_chunks) = (calls, chunk);
+        });
     }
 
     /// One direction of one connection.
-    fn scope(&mut self, actors: &[Actor]) -> Scope {
+    fn scope(&mut self, hosts: &[Host]) -> Scope {
+        let host = &hosts[self.rng.usize(0..hosts.len())];
+        let qps = host.actor(crate::actor::Actor::qp_nums);
         // Of a client that has no connection now: nobody.
-        let qp = actors[self.rng.usize(0..actors.len())].qp_num().unwrap_or(0);
+        let qp = if qps.is_empty() { 0 } else { qps[self.rng.usize(0..qps.len())] };
         if self.rng.u8(0..3) > 0 { Scope::Qp(qp) } else { Scope::PeerOf(qp) }
     }
+}
 
-    fn status(&mut self) -> WcStatus {
-        [WcStatus::RetryExceeded, WcStatus::RnrRetryExceeded, WcStatus::LocalProtection]
-            [self.rng.usize(0..3)]
-    }
+fn order(target: &Target<SoftFabric>, change: impl FnOnce(&mut Misbehaviour)) {
+    let mut orders = target.switch().get();
+    change(&mut orders);
+    target.switch().set(orders);
 }

@@ -2,10 +2,12 @@
 //! virtual time. One 64-bit seed decides everything; a seed that fails replays exactly.
 //!
 //! Each run draws its own shape ([`shape`]): sizes, mix of operations, which faults there are and
-//! how often they strike ([`faults`]). What the client answers is held against a model of the
-//! server's files ([`model`]) by [`actor`]; [`world`] watches the rest: memory lent to the card is
-//! left alone, no queue is asked for more than it holds, no credit is overdrawn, no call makes no
-//! sense, everything ends once faults stop, and everything is home in the end.
+//! how often they strike ([`faults`]). Each client lives on a reactor ([`host`]) whose mailbox
+//! brings its orders. What it answers is held against a model of the server's files ([`model`]) by
+//! [`actor`]; [`world`] watches the rest. Who finds what is listed in [`finding`].
+//!
+//! That the checkers are not blind is shown by mistakes that are planted in the client one at a
+//! time ([`planted`]): each has to be found.
 //!
 //! Threading: a run is one thread; many runs go side by side.
 
@@ -13,15 +15,19 @@
 
 pub mod actor;
 pub mod faults;
+pub mod finding;
+pub mod host;
 pub mod model;
+pub mod planted;
 pub mod shape;
 pub mod world;
 
 use fastrand::Rng;
-use rpcrdma::Counters;
-use rpcrdma::PlantedFaults;
+use rpcrdma::{Counters, Fault};
 
-use crate::shape::Shape;
+use crate::actor::Seen;
+use crate::finding::{Checker, Finding};
+use crate::shape::{Shape, Strike};
 use crate::world::World;
 
 /// What a run was.
@@ -33,8 +39,12 @@ pub struct Report {
     pub virtual_ns: u64,
     /// Messages that the fabric transmitted again.
     pub retransmissions: u64,
-    /// Faults that struck.
-    pub struck: u64,
+    /// Faults that struck, in the order of [`Strike::ALL`].
+    pub struck: [u64; Strike::ALL.len()],
+    /// Times that a reactor's mailbox was full.
+    pub mailbox_full: u64,
+    /// Of all actors together.
+    pub seen: Seen,
     /// Of all mounts together.
     pub counters: Counters,
     /// Of everything that was seen: equal for equal runs.
@@ -47,7 +57,9 @@ impl Report {
         self.steps += other.steps;
         self.virtual_ns += other.virtual_ns;
         self.retransmissions += other.retransmissions;
-        self.struck += other.struck;
+        self.mailbox_full += other.mailbox_full;
+        self.struck.iter_mut().zip(other.struck).for_each(|(sum, more)| *sum += more);
+        self.seen.add(&other.seen);
         self.counters.add(&other.counters);
         self.digest ^= other.digest;
     }
@@ -57,15 +69,15 @@ impl Report {
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// What.
-    pub what: String,
+    pub finding: Finding,
     /// How far it had come.
-    pub report: Report,
+    pub report: Box<Report>,
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let at_ms = self.report.virtual_ns as f64 / 1e6;
-        write!(f, "after {} steps, at {at_ms:.3} ms: {}", self.report.steps, self.what)
+        write!(f, "after {} steps, at {at_ms:.3} ms: {}", self.report.steps, self.finding)
     }
 }
 
@@ -75,18 +87,17 @@ pub fn shape(seed: u64) -> Shape {
     Shape::draw(&mut Rng::with_seed(seed))
 }
 
-/// Lives one seed through.
+/// Lives one seed through, with a mistake planted in the client if that is wanted.
 ///
 /// # Errors
 /// What was found.
-pub fn run(seed: u64, planted: PlantedFaults) -> Result<Report, Failure> {
-    let failed = |what| Failure { what, report: Report::default() };
-    let lived = std::panic::catch_unwind(|| {
-        World::build(seed, shape(seed), planted).map_err(failed)?.run()
-    });
+pub fn run(seed: u64, fault: Option<Fault>) -> Result<Report, Failure> {
+    let failed = |finding| Failure { finding, report: Box::default() };
+    let lived =
+        std::panic::catch_unwind(|| World::build(seed, shape(seed), fault).map_err(failed)?.run());
     lived.unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|&word| word.into()));
-        Err(failed(format!("panicked: {}", words.unwrap_or_default())))
+        Err(failed(Checker::Assertion.says(words.unwrap_or_default())))
     })
 }

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Parser;
+use initiator_sim::planted::{Hunt, hunt, meant_for};
 use initiator_sim::{Failure, Report, run, shape};
-use rpcrdma::PlantedFaults;
+use rpcrdma::Fault;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Deterministic simulation of client, fabric and server: one seed decides everything.
 ///
@@ -19,9 +21,9 @@ struct Args {
     /// The seed to run, or the first of them.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many seeds.
-    #[arg(long, default_value_t = 1)]
-    seeds: u64,
+    /// How many seeds; 1 unless told, and 200 for each mistake that is planted.
+    #[arg(long)]
+    seeds: Option<u64>,
     /// Threads; 0 is one a core.
     #[arg(long, default_value_t = 0)]
     jobs: usize,
@@ -31,61 +33,127 @@ struct Args {
     /// Print the shape of the run.
     #[arg(long)]
     shape: bool,
+    /// Plant mistakes in the client, one after the other, and print in how many seeds each is
+    /// found and by which checker.
+    #[arg(long)]
+    planted: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_default_env())
+        .with_env_filter(
+            EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).from_env_lossy(),
+        )
         .without_time()
         .with_writer(std::io::stderr)
         .init();
-    if args.seeds == 0 {
+    if args.seeds == Some(0) {
         bail!("--seeds is at least 1");
     }
     if args.shape {
         println!("{:#?}", shape(args.seed));
     }
+    if args.planted { find_planted(&args) } else { find_mistakes(&args) }
+}
+
+fn find_mistakes(args: &Args) -> anyhow::Result<()> {
+    let seeds = args.seeds.unwrap_or(1);
     let start = Instant::now();
-    let Outcome { report, failures } = run_all(&args);
-    let seconds = start.elapsed().as_secs_f64();
-    let rpcs = report.counters.recvs;
+    let outcome = Mutex::new((Report::default(), Vec::new()));
+    on_all_cores(args, seeds, |seed| {
+        let result = run(seed, None);
+        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(report) => outcome.0.add(&report),
+            Err(failure) => {
+                outcome.0.add(&failure.report);
+                print_failure(seed, &failure);
+                outcome.1.push(seed);
+            }
+        }
+        args.keep_going || outcome.1.is_empty()
+    });
+    let (report, failed) = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+    print_report(seeds, &report, start.elapsed().as_secs_f64());
+    match failed.len() {
+        0 => Ok(()),
+        failed => bail!("{failed} seeds failed"),
+    }
+}
+
+fn print_failure(seed: u64, failure: &Failure) {
+    println!("seed {seed}: {failure}\n    again: initiator-sim --seed {seed} --shape");
+}
+
+fn print_report(seeds: u64, report: &Report, seconds: f64) {
+    let Report { counters, seen, .. } = report;
+    let rpcs = counters.recvs;
     println!(
-        "{} seeds in {seconds:.1} s: {rpcs} RPCs ({:.0} a second), {} faults struck, {} connections \
-         made, {} RPCs sent again, {} replies before their Send had completed, {} messages \
-         retransmitted, {:.1} virtual seconds",
-        args.seeds,
+        "{seeds} seeds in {seconds:.1} s: {rpcs} RPCs ({:.0} a second), {} faults struck, {} \
+         connections made, {} RPCs sent again, {} replies before their Send had completed, {} \
+         messages retransmitted, {:.1} virtual seconds",
         rpcs as f64 / seconds,
-        report.struck,
-        report.counters.connect_count,
-        report.counters.retransmissions,
-        report.counters.replies_before_send,
+        report.struck.iter().sum::<u64>(),
+        counters.connect_count,
+        counters.retransmissions,
+        counters.replies_before_send,
         report.retransmissions,
         report.virtual_ns as f64 / 1e9,
     );
-    if args.seeds == 1 {
+    println!(
+        "{} payloads in pieces, {} in own memory, {} left in their Receive, {} times without a \
+         buffer, {} times with a full mailbox, {} pauses, {} mounts made again",
+        seen.in_pieces,
+        seen.own,
+        seen.in_place,
+        seen.dry,
+        report.mailbox_full,
+        seen.pauses,
+        seen.remounts,
+    );
+    if seeds == 1 {
         println!("digest {:016x}", report.digest);
     }
-    for (seed, failure) in &failures {
-        println!("seed {seed}: {failure}\n    again: initiator-sim --seed {seed} --shape");
+}
+
+fn find_planted(args: &Args) -> anyhow::Result<()> {
+    // Assertions of the client's own are counted, not shown.
+    std::panic::set_hook(Box::new(|_| ()));
+    let seeds = args.seeds.unwrap_or(200);
+    println!("| planted | found in | by, first of all | first seed |\n|---|---|---|---|");
+    let mut unseen = Vec::new();
+    for &(fault, about) in Fault::ALL {
+        let all = Mutex::new(Hunt::default());
+        on_all_cores(args, seeds, |seed| {
+            let one = hunt(fault, seed..seed + 1);
+            all.lock().unwrap_or_else(PoisonError::into_inner).add(&one);
+            true
+        });
+        let hunt = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let by: Vec<_> =
+            hunt.found.iter().map(|(checker, count)| format!("{checker} {count}")).collect();
+        let first = hunt.first.map_or("-".into(), |seed| seed.to_string());
+        let (about, total, by) = (about.trim(), hunt.total(), by.join(", "));
+        println!("| `{fault:?}`: {about} | {total} of {seeds} | {by} | {first} |");
+        if !hunt.found.contains_key(&meant_for(fault)) {
+            unseen.push(format!("{fault:?}"));
+        }
     }
-    if failures.is_empty() { Ok(()) } else { bail!("{} seeds failed", failures.len()) }
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    bail!("not found by the checker that each was planted for: {}", unseen.join(", "))
 }
 
-#[derive(Default)]
-struct Outcome {
-    report: Report,
-    failures: Vec<(u64, Failure)>,
-}
-
-fn run_all(args: &Args) -> Outcome {
+/// Does `one` with each of so many seeds, until it says that it is enough.
+fn on_all_cores(args: &Args, seeds: u64, one: impl Fn(u64) -> bool + Sync) {
     let jobs = match args.jobs {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         jobs => jobs,
     };
     let next = AtomicU64::new(args.seed);
-    let end = args.seed.saturating_add(args.seeds);
-    let outcome = Mutex::new(Outcome::default());
+    let end = args.seed.saturating_add(seeds);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
@@ -94,21 +162,11 @@ fn run_all(args: &Args) -> Outcome {
                     if seed >= end {
                         return;
                     }
-                    let result = run(seed, PlantedFaults::default());
-                    let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                    match result {
-                        Ok(report) => outcome.report.add(&report),
-                        Err(failure) => {
-                            outcome.report.add(&failure.report);
-                            outcome.failures.push((seed, failure));
-                            if !args.keep_going {
-                                next.store(end, Ordering::Relaxed);
-                            }
-                        }
+                    if !one(seed) {
+                        next.store(end, Ordering::Relaxed);
                     }
                 }
             });
         }
     });
-    outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

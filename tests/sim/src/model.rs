@@ -13,10 +13,18 @@ use client::File;
 pub struct ModelFile {
     /// Its handle.
     pub file: File,
-    /// Its contents; the length is the file's size.
-    pub bytes: Vec<u8>,
+    bytes: Vec<u8>,
     busy: Vec<(u64, Range<u64>, Access)>,
     tainted: Vec<Range<u64>>,
+    kept: KeptWrites,
+}
+
+/// Writes whose data the client keeps until a Sync has proven it durable.
+#[derive(Debug, Default)]
+struct KeptWrites {
+    in_flight: u32,
+    completed: u64,
+    proven: u64,
 }
 
 /// How an operation touches bytes.
@@ -32,7 +40,8 @@ impl ModelFile {
     /// An empty file.
     #[must_use]
     pub fn new(file: File) -> Self {
-        Self { file, bytes: Vec::new(), busy: Vec::new(), tainted: Vec::new() }
+        let (bytes, busy, tainted) = (Vec::new(), Vec::new(), Vec::new());
+        Self { file, bytes, busy, tainted, kept: KeptWrites::default() }
     }
 
     /// The file's size.
@@ -69,6 +78,34 @@ impl ModelFile {
         self.release(tag);
     }
 
+    /// Whether the client may still have to write something to the file again.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.kept.in_flight > 0 || self.kept.proven < self.kept.completed
+    }
+
+    /// A write whose data is kept begins.
+    pub fn keeps(&mut self) {
+        self.kept.in_flight += 1;
+    }
+
+    /// It has ended.
+    pub fn kept(&mut self, written: bool) {
+        self.kept.in_flight -= 1;
+        self.kept.completed += u64::from(written);
+    }
+
+    /// Those that a Sync which begins now will prove.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        self.kept.completed
+    }
+
+    /// It has succeeded.
+    pub fn proven(&mut self, mark: u64) {
+        self.kept.proven = self.kept.proven.max(mark);
+    }
+
     /// What a read of this range has to return.
     #[must_use]
     pub fn expected(&self, offset: u64, len: u64) -> &[u8] {
@@ -92,7 +129,7 @@ impl ModelFile {
         self.bytes.resize(size as usize, 0);
     }
 
-    /// Ranges whose contents are not known.
+    /// Whether there are ranges whose contents are not known.
     #[must_use]
     pub fn is_tainted(&self) -> bool {
         !self.tainted.is_empty()

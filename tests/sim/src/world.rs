@@ -1,34 +1,37 @@
-//! Everything of one run in one thread: the fabric on virtual time, the server, the clients, and
-//! whoever makes things go wrong.
+//! Everything of one run in one thread: the fabric on virtual time, the server, the clients on
+//! their reactors, and whoever makes things go wrong.
 
 use std::net::SocketAddr;
 
 use fastrand::Rng;
 use hugepages::Policy;
 use reactor::Timestamp;
+use rpcrdma::{Fault, Recovery};
 use target::Target;
 use target::config::{Config, Storage};
-use verbs::soft::{Clock, SoftFabric};
+use verbs::soft::{Clock, InUse, SoftFabric};
 
-use crate::actor::{Actor, Allowed, Phase};
+use crate::actor::{Actor, Allowed, Order, Phase};
 use crate::faults::Trouble;
-use crate::shape::Shape;
+use crate::finding::{Checker, Finding};
+use crate::host::Host;
+use crate::shape::{MountShape, ServerShape, Shape, Strike};
 use crate::{Failure, Report};
 
 /// Steps grow up to this while nothing happens.
 const IDLE_STEP_NS: u64 = 1_000_000;
 /// Virtual time that a run may take while things go wrong.
 const TROUBLE_NS_MAX: u64 = 60_000_000_000;
-/// Virtual time for making the mounts, with nothing wrong.
-const MOUNTING_NS_MAX: u64 = 20_000_000_000;
-/// Virtual time for what is still to do once nothing goes wrong any more, beyond timeouts.
+/// Virtual time for each thing that is to be done with nothing wrong, beyond timeouts.
 const CALM_NS_MAX: u64 = 20_000_000_000;
+/// Virtual time after the last answer until nothing may be held for calls any more.
+const REST_NS_MAX: u64 = 1_000_000_000;
 
 /// One run.
 pub struct World {
     fabric: SoftFabric,
     target: Target<SoftFabric>,
-    actors: Vec<Actor>,
+    hosts: Vec<Host>,
     trouble: Trouble,
     shape: Shape,
     rng: Rng,
@@ -38,75 +41,148 @@ pub struct World {
 
 impl World {
     /// Builds what a seed describes.
-    pub fn build(seed: u64, shape: Shape, planted: rpcrdma::PlantedFaults) -> Result<Self, String> {
+    pub fn build(seed: u64, shape: Shape, fault: Option<Fault>) -> Result<Self, Finding> {
         let mut rng = Rng::with_seed(seed);
         let fabric = SoftFabric::new(Clock::virtual_time());
         let mut target = start(&fabric, &shape)?;
-        let root = target.root();
-        let (errors, short) =
-            (shape.faults.nonsense > 0, shape.faults.short + shape.faults.nonsense > 0);
-        let allowed = Allowed { errors, short, repeated: !shape.server.reply_cache };
-        let server = (target.nfs_addr(), root);
-        let actors = shape.mounts.iter().enumerate().map(|(index, mount)| {
-            Actor::new(index, mount.clone(), allowed, rng.fork(), &fabric, server, planted)
+        let server = (target.nfs_addr(), target.root());
+        let hosts = shape.mounts.iter().enumerate().map(|(index, mount)| {
+            let about = (mount.clone(), allowed(&shape, mount));
+            Host::new(mount, |orders| {
+                Actor::new(index, about, rng.fork(), &fabric, server, orders, fault)
+            })
         });
-        let actors = actors.collect::<Result<Vec<_>, _>>()?;
-        let trouble = Trouble::new(shape.faults.clone(), rng.fork());
+        let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+        let trouble = Trouble::new(shape.faults.clone(), shape.server.loses, rng.fork());
         let step_ns = shape.step_ns;
-        Ok(Self { fabric, target, actors, trouble, shape, rng, step_ns, steps: 0 })
+        Ok(Self { fabric, target, hosts, trouble, shape, rng, step_ns, steps: 0 })
     }
 
     /// Lives through the run: mount, work while things go wrong, finish in peace, leave.
     pub fn run(mut self) -> Result<Report, Failure> {
-        let outcome = self.live();
+        let lived = self.live();
         let report = self.report();
-        outcome.map(|()| report.clone()).map_err(|what| Failure { what, report })
+        let outcome = lived.and_then(|()| self.dissolve());
+        match outcome {
+            Ok(()) => Ok(report),
+            Err(finding) => Err(Failure { finding, report: Box::new(report) }),
+        }
     }
 
-    fn live(&mut self) -> Result<(), String> {
-        self.trouble.calm(&self.fabric, &self.target);
-        let mounted = |world: &Self| world.actors.iter().all(|it| it.phase() > Phase::Preparing);
-        self.until("mounting", MOUNTING_NS_MAX, mounted)?;
-        let end_ns = self.fabric.now_ns() + TROUBLE_NS_MAX;
-        self.trouble.begin(&self.fabric);
-        while self.actors.iter().any(|it| it.left() > 0) && self.fabric.now_ns() < end_ns {
-            self.trouble.strike(&self.fabric, &mut self.target, &self.actors);
-            self.step()?;
+    fn live(&mut self) -> Result<(), Finding> {
+        self.calm();
+        if !self.shape.mount_in_trouble {
+            self.until_all("mounting", |actor| actor.phase() > Phase::Preparing)?;
         }
-        self.trouble.calm(&self.fabric, &self.target);
-        let slack =
-            self.shape.mounts.iter().map(|it| 4 * it.rpc_timeout_ns + 4 * it.reconnect_ns.1);
-        let limit = CALM_NS_MAX + slack.max().unwrap_or_default();
+        self.work()?;
+        self.calm();
         // Liveness: nothing goes wrong any more, so everything comes to its end.
-        let gone = |world: &Self| world.actors.iter().all(|it| it.phase() == Phase::Gone);
-        self.until("finishing", limit, gone)?;
+        self.until_all("settling", |actor| actor.phase() == Phase::Settled)?;
+        if self.shape.server.loses {
+            self.target.restart(self.now());
+        }
+        self.order_all(Order::Check);
+        self.until_all("reading back", |actor| actor.phase() == Phase::Resting)?;
+        self.rest()?;
+        self.order_all(Order::Leave);
+        self.until_all("leaving", |actor| actor.phase() == Phase::Gone)?;
         // A client that left over a silent link could not say so.
-        self.target.disconnect_all(Timestamp(self.fabric.now_ns()));
+        self.target.disconnect_all(self.now());
         self.until("closing", CALM_NS_MAX, |world| world.target.open_connections() == 0)?;
-        self.actors.iter().try_for_each(Actor::leaks)?;
         self.check()
     }
 
+    /// Gives out the work, and lets things go wrong until it has been begun.
+    fn work(&mut self) -> Result<(), Finding> {
+        for (host, mount) in self.hosts.iter_mut().zip(&self.shape.mounts) {
+            let mut left = mount.operations;
+            while left > 0 {
+                let some = left.min(mount.order);
+                left -= some;
+                host.order(Order::Work(some));
+            }
+            host.order(Order::Settle);
+        }
+        let end_ns = self.fabric.now_ns() + TROUBLE_NS_MAX;
+        self.trouble.begin(&self.fabric);
+        let at_work = |host: &Host| {
+            host.has_unsent() || host.actor(|it| it.left() > 0 || it.phase() < Phase::Working)
+        };
+        while self.hosts.iter().any(at_work) && self.fabric.now_ns() < end_ns {
+            self.trouble.strike(&self.fabric, &mut self.target, &mut self.hosts);
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn calm(&mut self) {
+        self.trouble.calm(&self.fabric, &self.target, &mut self.hosts);
+    }
+
+    fn order_all(&mut self, order: Order) {
+        self.hosts.iter_mut().for_each(|host| host.order(order));
+    }
+
+    /// With nothing under way, nothing is held for calls, soon.
+    fn rest(&mut self) -> Result<(), Finding> {
+        let end_ns = self.fabric.now_ns() + REST_NS_MAX;
+        loop {
+            let at_rest = self.hosts.iter().try_for_each(|host| host.actor(Actor::at_rest));
+            if at_rest.is_ok() || self.fabric.now_ns() >= end_ns {
+                return at_rest;
+            }
+            self.step()?;
+        }
+    }
+
+    /// Takes everything apart: nothing may be left of it.
+    fn dissolve(self) -> Result<(), Finding> {
+        let Self { fabric, target, mut hosts, trouble, .. } = self;
+        let now = Timestamp(fabric.now_ns());
+        hosts.iter_mut().try_for_each(|host| host.stop(now))?;
+        hosts.iter().try_for_each(|host| host.actor_mut(Actor::leaks))?;
+        drop(hosts);
+        if trouble.holds_removed() {
+            return Err(Checker::Leaks.says("something of a removed device is still in use"));
+        }
+        drop(target);
+        match fabric.in_use() {
+            InUse { regions: 0, windows: 0, queue_pairs: 0 } => Ok(()),
+            left => Err(Checker::Leaks.says(format!("at the end there are still {left:?}"))),
+        }
+    }
+
     /// What must hold at any time.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Finding> {
         let stats = self.target.stats();
         if let Some(violation) = self.fabric.violations().first() {
-            return Err(format!("memory changed while the card could read it: {violation:?}"));
+            let what = format!("memory changed while the card could read it: {violation:?}");
+            return Err(Checker::Memory.says(what));
         }
         // The server counts those that it was ordered to call malformed.
-        let ordered = self.shape.faults.nonsense > 0;
+        let ordered = self.shape.faults.has(Strike::Nonsense);
         let malformed = if ordered { 0 } else { stats.malformed.get() };
-        for (count, what) in [
-            (self.fabric.overruns(), "a queue was asked for more than it holds"),
-            (stats.credit_overruns.get(), "more calls than the server had granted"),
-            (malformed, "a call that makes no sense"),
-            (stats.rpc_errors.get(), "a call that the server's RPC layer refused"),
+        for (checker, count, what) in [
+            (Checker::Queues, self.fabric.overruns(), "a queue was asked for more than it holds"),
+            (Checker::Queues, stats.credit_overruns.get(), "more calls than were granted"),
+            (Checker::Results, malformed, "a call that makes no sense"),
+            (Checker::Results, stats.rpc_errors.get(), "a call that the server's RPC refused"),
         ] {
             if count > 0 {
-                return Err(format!("{what}: {count} times"));
+                return Err(checker.says(format!("{what}: {count} times")));
             }
         }
         Ok(())
+    }
+
+    fn until_all(&mut self, what: &str, done: impl Fn(&Actor) -> bool) -> Result<(), Finding> {
+        let slack = |mount: &MountShape| {
+            let patience = 4 + u64::from(mount.retrans);
+            patience * mount.rpc_timeout_ns + 4 * mount.reconnect_ns.1
+        };
+        let slack_ns = self.shape.mounts.iter().map(slack).max().unwrap_or_default();
+        let done = |world: &Self| world.hosts.iter().all(|host| host.actor(&done));
+        self.until(what, CALM_NS_MAX + slack_ns, done)
     }
 
     fn until(
@@ -114,38 +190,41 @@ impl World {
         what: &str,
         limit_ns: u64,
         done: impl Fn(&Self) -> bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Finding> {
         let end_ns = self.fabric.now_ns() + limit_ns;
         while !done(self) {
             if self.fabric.now_ns() >= end_ns {
-                let state: Vec<_> = self
-                    .actors
-                    .iter()
-                    .map(|it| format!("{:?} with {} in flight", it.phase(), it.in_flight()))
-                    .collect();
-                let open = self.target.open_connections();
-                return Err(format!(
-                    "{what} did not end in {} ms: {state:?}, {open} connections at the server",
-                    limit_ns / 1_000_000
-                ));
+                let state = |it: &Actor| format!("{:?}, {} in flight", it.phase(), it.in_flight());
+                let states: Vec<_> = self.hosts.iter().map(|host| host.actor(state)).collect();
+                let (limit_ms, open) = (limit_ns / 1_000_000, self.target.open_connections());
+                let what = format!(
+                    "{what} did not end in {limit_ms} ms: {states:?}, {open} connections at the server"
+                );
+                return Err(Checker::Liveness.says(what));
             }
             self.step()?;
         }
         Ok(())
     }
 
+    fn now(&self) -> Timestamp {
+        Timestamp(self.fabric.now_ns())
+    }
+
     /// One step of everybody; a reactor that stalls misses it.
-    fn step(&mut self) -> Result<(), String> {
-        let now = Timestamp(self.fabric.advance(self.step_ns));
+    fn step(&mut self) -> Result<(), Finding> {
+        let now_ns = self.fabric.advance(self.step_ns);
+        let now = Timestamp(now_ns);
         self.steps += 1;
         let mut busy = false;
-        for actor in &mut self.actors {
-            let mount = &self.shape.mounts[actor.index()];
-            if !stalls(&mut self.rng, mount.stall) {
-                busy |= actor.turn(now)?;
+        for (host, mount) in self.hosts.iter_mut().zip(&self.shape.mounts) {
+            host.send()?;
+            if !stalls(&mut self.rng, mount.stall) && now_ns >= host.frozen_until_ns {
+                busy |= host.turn(now)?;
             }
         }
-        if !stalls(&mut self.rng, self.shape.server.stall) {
+        let frozen = now_ns < self.trouble.server_frozen_until_ns;
+        if !stalls(&mut self.rng, self.shape.server.stall) && !frozen {
             busy |= self.target.poll(now);
         }
         self.step_ns = match busy {
@@ -159,9 +238,13 @@ impl World {
         let mut report = Report { steps: self.steps, ..Report::default() };
         report.virtual_ns = self.fabric.now_ns();
         report.retransmissions = self.fabric.retransmissions();
-        for actor in &self.actors {
-            report.counters.add(&actor.counters());
-            report.digest = report.digest.rotate_left(7) ^ actor.digest;
+        for host in &self.hosts {
+            report.mailbox_full += host.mailbox_full;
+            host.actor(|actor| {
+                report.counters.add(&actor.counters());
+                report.seen.add(&actor.seen);
+                report.digest = report.digest.rotate_left(7) ^ actor.digest;
+            });
         }
         report.digest ^= report.virtual_ns ^ report.steps.rotate_left(32);
         report.struck = self.trouble.struck;
@@ -169,11 +252,23 @@ impl World {
     }
 }
 
+fn allowed(shape: &Shape, mount: &MountShape) -> Allowed {
+    let ServerShape { reply_cache, loses, .. } = shape.server;
+    let has = |strike| shape.faults.has(strike);
+    Allowed {
+        errors: has(Strike::Nonsense) || mount.recovery != Recovery::Hard,
+        short: has(Strike::Short) || has(Strike::Nonsense),
+        repeated: !reply_cache || (loses && has(Strike::Restart)),
+        loses,
+        mount_fails: shape.mount_in_trouble,
+    }
+}
+
 fn stalls(rng: &mut Rng, per_mille: u32) -> bool {
     per_mille > 0 && rng.u32(0..1000) < per_mille
 }
 
-fn start(fabric: &SoftFabric, shape: &Shape) -> Result<Target<SoftFabric>, String> {
+fn start(fabric: &SoftFabric, shape: &Shape) -> Result<Target<SoftFabric>, Finding> {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let payload = shape.mounts.iter().map(|mount| mount.buffer_len).max().unwrap_or(4096);
     let config = Config {
@@ -186,10 +281,11 @@ fn start(fabric: &SoftFabric, shape: &Shape) -> Result<Target<SoftFabric>, Strin
         payload_bytes_max: payload,
         staging_buffers: shape.server.staging,
         reply_cache: shape.server.reply_cache,
+        loses_unstable: shape.server.loses,
         hugepages: Policy::Off,
         control_interval_ns: 1_000_000,
         epoch_unix_ns: 1_700_000_000_000_000_000,
         ..Config::default()
     };
-    Target::start(fabric, config).map_err(|error| error.to_string())
+    Target::start(fabric, config).map_err(|error| Checker::Results.says(error.to_string()))
 }

@@ -3,12 +3,12 @@
 #![forbid(unsafe_code)]
 
 use initiator_sim::run;
-use rpcrdma::PlantedFaults;
+use initiator_sim::shape::Strike;
 
 /// Seeds `first..first + 50`; four tests, so that the runner spreads them over the cores.
 fn live(first: u64) {
     for seed in first..first + 50 {
-        if let Err(failure) = run(seed, PlantedFaults::default()) {
+        if let Err(failure) = run(seed, None) {
             panic!("{failure}\n    again: cargo run -p initiator-sim -- --seed {seed} --shape");
         }
     }
@@ -37,20 +37,28 @@ fn seeds_151_to_200() {
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 1..20 {
-        let digest = || run(seed, PlantedFaults::default()).map(|report| report.digest).ok();
+        let digest = || run(seed, None).map(|report| report.digest).ok();
         assert_eq!(digest(), digest(), "seed {seed}");
     }
 }
 
 #[test]
 fn runs_differ_and_trouble_strikes() {
-    let reports: Vec<_> =
-        (1..=40).filter_map(|seed| run(seed, PlantedFaults::default()).ok()).collect();
+    let reports: Vec<_> = (1..=40).filter_map(|seed| run(seed, None).ok()).collect();
     let digests: std::collections::BTreeSet<_> = reports.iter().map(|it| it.digest).collect();
     assert_eq!(digests.len(), 40);
     let sum = |figure: fn(&initiator_sim::Report) -> u64| reports.iter().map(figure).sum::<u64>();
-    assert!(sum(|it| it.struck) > 400);
+    for (index, (strike, _)) in Strike::ALL.iter().enumerate() {
+        assert!(reports.iter().any(|it| it.struck[index] > 0), "{strike:?} strikes in no run");
+    }
     assert!(sum(|it| it.counters.retransmissions) > 100, "RPCs are sent again");
     assert!(sum(|it| it.counters.replies_before_send) > 40, "Replies overtake acknowledgements");
     assert!(sum(|it| it.retransmissions) > 200, "memory is read again");
+    assert!(sum(|it| it.mailbox_full) > 0, "mailboxes fill up");
+    assert!(sum(|it| it.seen.dry) > 0, "pools run dry");
+    assert!(sum(|it| it.seen.in_place) > 0, "data stays where it arrived");
+    assert!(sum(|it| it.seen.in_pieces) > 0 && sum(|it| it.seen.own) > 0, "payloads lie anywhere");
+    assert!(sum(|it| it.seen.pauses) > 0, "timers fire");
+    assert!(sum(|it| it.seen.remounts) > 0, "connections are lost before they are made");
+    assert!(sum(|it| it.counters.nomsg_call_count) > 0, "messages are too long to go inline");
 }

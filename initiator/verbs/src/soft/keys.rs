@@ -89,6 +89,12 @@ impl KeyTable {
         }
     }
 
+    /// How many regions and windows there are.
+    pub(super) fn live(&self) -> (usize, usize) {
+        let regions = self.entries.iter().filter(|entry| entry.live).count();
+        (regions, self.windows.live())
+    }
+
     /// Ends a remote key from afar. Ordinary regions stay readable and writable locally.
     pub(super) fn invalidate_remote(&self, domain: u32, rkey: u32) -> bool {
         self.find_remote(domain, rkey)

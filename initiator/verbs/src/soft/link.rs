@@ -204,6 +204,11 @@ impl LinkState {
         if s == ACTIVE { (active, passive) } else { (passive, active) }
     }
 
+    /// How many of the two ends have one.
+    pub(super) fn queue_pairs(&self) -> usize {
+        self.sides.iter().filter(|side| side.qp.is_some()).count()
+    }
+
     /// Moves both directions, then says when there is more to do.
     fn pump(&mut self, turn: &mut Turn<'_>) {
         self.send_all(ACTIVE, turn);

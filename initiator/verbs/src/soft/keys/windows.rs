@@ -58,6 +58,13 @@ pub(in crate::soft) struct Bind {
     pub(in crate::soft) access: WindowAccess,
 }
 
+impl WindowTable {
+    /// How many windows there are.
+    pub(super) fn live(&self) -> usize {
+        self.entries.iter().filter(|window| window.live).count()
+    }
+}
+
 impl KeyTable {
     /// A window that is bound to nothing; `None` when the table is full.
     pub(in crate::soft) fn new_window(&mut self, domain: u32) -> Option<WindowHandle> {
