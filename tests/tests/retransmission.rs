@@ -96,6 +96,19 @@ fn a_server_that_crashed_no_longer_knows_what_it_answered() {
     assert_eq!(status(house.take_done().remove(0)), Status::Exist);
 }
 
+#[test]
+fn what_was_carried_out_is_not_refused_by_order_when_it_comes_again() {
+    let mut house = House::build(plan());
+    house.target.switch().set("drop-replies=1".parse().unwrap());
+    let create = guarded(&house, "n");
+    house.submit(0, create, None);
+    house.run_until(|house| calls(house, procedure::CREATE) == 1);
+    house.target.switch().set("status=JUKEBOX:CREATE".parse().unwrap());
+    house.run_until(|house| house.done_count() == 1);
+    let done = house.take_done().remove(0);
+    assert!(matches!(done.result, Ok(Output::Opened { .. })), "{:?}", done.result);
+}
+
 /// Everything that came under each XID.
 fn by_xid(calls: Vec<Vec<u8>>) -> BTreeMap<u32, Vec<Vec<u8>>> {
     let mut found: BTreeMap<u32, Vec<_>> = BTreeMap::new();

@@ -126,6 +126,14 @@ impl Nfs {
         if let Some(count) = self.stats.calls.get(header.procedure as usize) {
             count.add(1);
         }
+        let key = self.key_of(header, args, caller)?;
+        // Before any order: what was carried out is not to be refused now.
+        if let Some(reply) = key.and_then(|key| self.replies.as_ref()?.get(&key)) {
+            let mut w = Writer::new(room.message);
+            w.put(reply)?;
+            self.stats.calls_repeated.add(1);
+            return Ok(Answer { message: w.position(), payload: 0 });
+        }
         let orders = self.orders(header.procedure);
         if let Some(status) = orders.status {
             return self.ordered_status(header, status, room);
@@ -133,32 +141,28 @@ impl Nfs {
         match header.procedure {
             procedure::READ => self.read(header.xid, args, room, &orders),
             procedure::WRITE => self.write(header.xid, args, room, &orders),
-            _ => self.other_once(header, args, room, caller),
+            _ => {
+                let answer = self.other(header, args, room)?;
+                if let (Some(key), Some(replies)) = (key, &mut self.replies) {
+                    replies.keep(key, &room.message[..answer.message], caller.now);
+                }
+                Ok(answer)
+            }
         }
     }
 
-    /// Answers a call that was carried out before with the same reply once more.
-    fn other_once(
-        &mut self,
+    /// By what a call is known when it comes again; `None` for one that may be carried out again.
+    fn key_of(
+        &self,
         header: &CallHeader<'_>,
         args: Reader<'_>,
-        room: &mut Room<'_>,
         caller: &Caller,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Option<Key>, Failure> {
+        if self.replies.is_none() {
+            return Ok(None);
+        }
         let bytes = { args }.take(args.remaining())?;
-        let key = self.replies.as_ref().and_then(|_| Key::new(header, bytes, caller));
-        let kept = key.and_then(|key| self.replies.as_ref()?.get(&key));
-        if let Some(reply) = kept {
-            let mut w = Writer::new(room.message);
-            w.put(reply)?;
-            self.stats.calls_repeated.add(1);
-            return Ok(Answer { message: w.position(), payload: 0 });
-        }
-        let answer = self.other(header, args, room)?;
-        if let (Some(key), Some(replies)) = (key, &mut self.replies) {
-            replies.keep(key, &room.message[..answer.message], caller.now);
-        }
-        Ok(answer)
+        Ok(Key::new(header, bytes, caller))
     }
 
     /// What was not durable is lost, and the verifier says so.
