@@ -4,7 +4,7 @@
 //! clone is another handle to the same pool, and every buffer holds one, so the memory outlives
 //! its last user. The most recently returned buffer is the next one out, for it is the warmest.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
@@ -79,9 +79,38 @@ pub(crate) struct Shared {
     buffer_len: usize,
     count: u32,
     keys: Cell<Keys>,
-    /// Indices of free buffers, the last one next. Its capacity is `count` from the start.
-    free: RefCell<Vec<u32>>,
+    free: FreeList,
     abandoned: Cell<usize>,
+}
+
+/// A stack of the indices of free buffers. Plain cells, for it is touched twice for each I/O.
+struct FreeList {
+    indices: Box<[Cell<u32>]>,
+    /// How many there are, from the front; the last one is the next out.
+    len: Cell<usize>,
+}
+
+impl FreeList {
+    /// All of `count`, the first one next.
+    fn full(count: u32) -> Self {
+        Self { indices: (0..count).rev().map(Cell::new).collect(), len: Cell::new(count as usize) }
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<u32> {
+        let last = self.len.get().wrapping_sub(1);
+        let index = self.indices.get(last)?.get();
+        self.len.set(last);
+        Some(index)
+    }
+
+    /// There is room for every index once.
+    #[inline]
+    fn push(&self, index: u32) {
+        let len = self.len.get();
+        self.indices[len].set(index);
+        self.len.set(len + 1);
+    }
 }
 
 impl Pool {
@@ -120,7 +149,7 @@ impl Pool {
             buffer_len,
             count: buffers,
             keys: Cell::new(keys),
-            free: RefCell::new((0..buffers).rev().collect()),
+            free: FreeList::full(buffers),
             abandoned: Cell::new(0),
         };
         Ok(Self { shared: Rc::new(shared) })
@@ -129,7 +158,7 @@ impl Pool {
     /// Takes a buffer, or `None` when all are out. Its contents are whatever its last user left.
     #[inline]
     pub fn alloc(&self) -> Option<Buffer> {
-        let index = self.shared.free.borrow_mut().pop()?;
+        let index = self.shared.free.pop()?;
         // SAFETY: `index < count`, so the buffer lies inside the claimed range.
         let start = unsafe { self.shared.base.add(index as usize * self.shared.buffer_len) };
         Some(Buffer { start, index, shared: Rc::clone(&self.shared) })
@@ -138,7 +167,7 @@ impl Pool {
     /// Buffers free now.
     #[inline]
     pub fn available(&self) -> usize {
-        self.shared.free.borrow().len()
+        self.shared.free.len.get()
     }
 
     /// Buffers carved, whoever holds them now.
@@ -293,7 +322,7 @@ impl fmt::Debug for Buffer {
 impl Drop for Buffer {
     #[inline]
     fn drop(&mut self) {
-        self.shared.free.borrow_mut().push(self.index);
+        self.shared.free.push(self.index);
     }
 }
 

@@ -346,7 +346,10 @@ impl Reactor {
         }
         let mut incoming = self.local.shared.incoming.take();
         for NewPoller { poller, period_ns } in incoming.drain(..) {
-            let account = self.ledger.open(poller.name());
+            let account = match period_ns {
+                None => self.ledger.open_every_turn(poller.name()),
+                Some(_) => self.ledger.open(poller.name()),
+            };
             self.monitor.set_account_name(account, poller.name());
             let entry = Entry { poller, account, retired: false };
             match period_ns {
@@ -402,6 +405,7 @@ impl Reactor {
                 let missed = now.ns_since(timed.next) / timed.period_ns;
                 let ahead = (missed + 1).saturating_mul(timed.period_ns);
                 timed.next = timed.next.add_ns(ahead);
+                self.ledger.record(timed.entry.account, 1, false);
                 retired |= timed.entry.poll(&mut turn, &self.monitor, &mut self.ledger);
             }
             if !timed.entry.retired {
@@ -496,8 +500,10 @@ impl Entry {
     fn poll(&mut self, turn: &mut Turn<'_>, monitor: &Monitor, ledger: &mut Ledger) -> bool {
         monitor.enter(self.account);
         let progress = self.poller.poll(turn);
-        ledger.record(self.account, 1, progress != Progress::Idle);
-        self.retired = progress == Progress::Done;
+        if progress != Progress::Idle {
+            ledger.record_busy(self.account);
+            self.retired = progress == Progress::Done;
+        }
         self.retired
     }
 

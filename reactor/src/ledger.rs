@@ -77,7 +77,11 @@ pub struct ReactorStats {
 #[derive(Debug)]
 struct Account {
     name: String,
+    /// Those that were noted.
     calls: u64,
+    /// Of a poller that is called in every turn: turns that had ended before its first. Its calls
+    /// are the turns since, so that an idle call costs nothing to account for.
+    turns_before: Option<u64>,
     busy_turns: u64,
     busy_ns: u64,
     /// The reactor's accounted time when this account was opened.
@@ -129,11 +133,21 @@ impl Ledger {
         ledger
     }
 
-    /// Opens an account.
+    /// Opens an account whose calls are noted.
     pub(crate) fn open(&mut self, name: &str) -> u32 {
+        self.open_from(name, None)
+    }
+
+    /// Opens the account of a poller that is called in every turn from the one under way on.
+    pub(crate) fn open_every_turn(&mut self, name: &str) -> u32 {
+        self.open_from(name, Some(self.turns - 1))
+    }
+
+    fn open_from(&mut self, name: &str, turns_before: Option<u64>) -> u32 {
         let account = Some(Account {
             name: name.to_owned(),
             calls: 0,
+            turns_before,
             busy_turns: 0,
             busy_ns: 0,
             opened_at_ns: self.accounted_ns(),
@@ -168,6 +182,12 @@ impl Ledger {
         }
     }
 
+    /// Notes that a poller that is called in every turn did work in this one.
+    #[inline]
+    pub(crate) fn record_busy(&mut self, id: u32) {
+        self.record(id, 0, true);
+    }
+
     /// Notes calls that did work, of an account that may have been recorded in this turn already.
     pub(crate) fn record_more(&mut self, id: u32, calls: u64) {
         if self.busy.contains(&id) {
@@ -200,7 +220,7 @@ impl Ledger {
     #[inline]
     pub(crate) fn begin_turn(&mut self, now: Timestamp) {
         self.end_turn(now);
-        self.turn_began = Some(now.max(self.turn_began.unwrap_or(now)));
+        self.turn_began = Some(self.turn_began.map_or(now, |began| began.max(now)));
         self.turns += 1;
     }
 
@@ -227,10 +247,10 @@ impl Ledger {
 
     #[inline]
     fn end_turn(&mut self, now: Timestamp) {
-        if self.turn_began.is_none() {
+        let Some(began) = self.turn_began else {
             return;
-        }
-        let turn_ns = self.turn_ns(now);
+        };
+        let turn_ns = now.ns_since(began);
         self.turn_ns_max = self.turn_ns_max.max(turn_ns);
         if self.busy.is_empty() {
             self.idle_ns += turn_ns;
@@ -242,6 +262,7 @@ impl Ledger {
         }
     }
 
+    #[inline(never)]
     fn share(&mut self, turn_ns: u64) {
         self.busy_turns += 1;
         self.busy_ns += turn_ns;
@@ -282,7 +303,7 @@ impl Ledger {
         let lifetime_ns = self.accounted_ns() - account.opened_at_ns;
         PollerStats {
             name: account.name.clone(),
-            calls: account.calls,
+            calls: account.calls + account.turns_before.map_or(0, |before| self.turns - before),
             busy_turns: account.busy_turns,
             busy_ns: account.busy_ns,
             idle_ns: lifetime_ns.saturating_sub(account.busy_ns),

@@ -206,14 +206,24 @@ impl Shared {
     /// Wakes who has slept long enough. Returns how many those were.
     #[inline]
     pub(crate) fn fire_timers(&self, now: Timestamp) -> u64 {
+        let mut fired = 0;
+        self.timers.borrow_mut().advance(now, |waker| {
+            self.expired.borrow_mut().push(waker);
+            fired += 1;
+        });
+        if fired > 0 {
+            self.wake_expired();
+        }
+        fired
+    }
+
+    /// Wakers are called while nothing is borrowed: they may arm timers.
+    fn wake_expired(&self) {
         let mut expired = self.expired.take();
-        self.timers.borrow_mut().advance(now, |waker| expired.push(waker));
-        let fired = expired.len() as u64;
         for waker in expired.drain(..) {
             waker.wake();
         }
         self.expired.replace(expired);
-        fired
     }
 }
 

@@ -32,7 +32,8 @@ pub struct TimerId {
 pub struct TimerWheel<T = u64> {
     /// Nothing that is armed is due before this.
     elapsed: u64,
-    /// The start of the first slot in use: until then `advance` has nothing to do.
+    /// The first slot in use begins no earlier: until then `advance` has nothing to do. A timer that
+    /// is cancelled leaves it as it is, so it may be early; `advance` finds that out.
     next_event: u64,
     len: usize,
     /// Bit L: level L has a slot in use.
@@ -99,8 +100,8 @@ impl<T> TimerWheel<T> {
         entry.payload = Some(payload);
         let generation = entry.generation;
         self.len += 1;
-        self.link(index);
-        self.next_event = self.first_event();
+        let place = self.link(index);
+        self.next_event = self.next_event.min(self.start_of(place));
         Some(TimerId { index, generation })
     }
 
@@ -113,7 +114,6 @@ impl<T> TimerWheel<T> {
     pub fn remove(&mut self, id: TimerId) -> Option<T> {
         self.get_mut(id)?;
         self.unlink(id.index);
-        self.next_event = self.first_event();
         Some(self.release(id.index))
     }
 
@@ -130,12 +130,24 @@ impl<T> TimerWheel<T> {
     /// of deadline. A `now` before the last one changes nothing.
     #[inline]
     pub fn advance(&mut self, now: Timestamp, mut expired: impl FnMut(T)) {
-        while self.next_event <= now.0 && self.len > 0 {
-            self.elapsed = self.next_event;
-            self.open_first_slot(&mut expired);
-            self.next_event = self.first_event();
+        if self.next_event <= now.0 {
+            self.open_slots(now, &mut expired);
         }
         self.elapsed = self.elapsed.max(now.0);
+    }
+
+    /// Opens the slots that begin by `now`.
+    #[inline(never)]
+    fn open_slots(&mut self, now: Timestamp, expired: &mut impl FnMut(T)) {
+        while let Some(place) = self.first_place() {
+            self.next_event = self.start_of(place);
+            if self.next_event > now.0 {
+                return;
+            }
+            self.elapsed = self.next_event;
+            self.open(place, expired);
+        }
+        self.next_event = u64::MAX;
     }
 
     /// The earliest deadline. It looks through one slot's list: for simulations and idle
@@ -172,10 +184,7 @@ impl<T> TimerWheel<T> {
     }
 
     /// Level 0: fires the slot's timers. Above: moves them to the levels below.
-    fn open_first_slot(&mut self, expired: &mut impl FnMut(T)) {
-        let Some(place) = self.first_place() else {
-            return;
-        };
+    fn open(&mut self, place: usize, expired: &mut impl FnMut(T)) {
         // The list's length is fixed at the start: no timer comes back to the slot it leaves,
         // since the slot's digit is now the present's.
         loop {
@@ -204,20 +213,18 @@ impl<T> TimerWheel<T> {
         Some(level * SLOTS + self.occupied[level].trailing_zeros() as usize)
     }
 
-    /// When the first slot in use begins.
+    /// When a slot that lies ahead begins.
     #[inline]
-    fn first_event(&self) -> u64 {
-        let Some(place) = self.first_place() else {
-            return u64::MAX;
-        };
+    fn start_of(&self, place: usize) -> u64 {
         let shift = (place / SLOTS) as u32 * DIGIT_BITS;
         // The digits above this level are the present's; a shift past the top leaves none.
         let above = u64::MAX.checked_shl(shift + DIGIT_BITS).unwrap_or(0);
         (self.elapsed & above) | ((place % SLOTS) as u64) << shift
     }
 
+    /// Puts an entry where its deadline belongs, and says where that is.
     #[inline]
-    fn link(&mut self, index: u32) {
+    fn link(&mut self, index: u32) -> usize {
         let deadline = self.entries[index as usize].deadline;
         let place = place_of(self.elapsed, deadline);
         let head = self.heads[place];
@@ -236,6 +243,7 @@ impl<T> TimerWheel<T> {
         entry.place = place as u16;
         entry.prev = prev;
         entry.next = next;
+        place
     }
 
     #[inline]

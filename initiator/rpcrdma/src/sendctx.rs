@@ -128,7 +128,9 @@ pub fn ring(slots: u32, send_wr_max: u32) -> (Getter, Putter) {
         tail: AtomicU32::new(0),
         wrs_released: AtomicU32::new(0),
     });
-    let getter = Getter { ring: ring.clone(), head: Place::START, wrs_taken: 0, send_wr_max };
+    let limit = Limit { number: slots, wrs: send_wr_max };
+    let getter =
+        Getter { ring: ring.clone(), head: Place::START, wrs_taken: 0, send_wr_max, limit };
     (getter, Putter { ring, tail: Place::START })
 }
 
@@ -160,6 +162,17 @@ pub struct Getter {
     head: Place,
     wrs_taken: u32,
     send_wr_max: u32,
+    /// As of when the putter's side was last looked at, which is not before it is needed.
+    limit: Limit,
+}
+
+/// How far the getter may go, wrapping as what it is compared with.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// The number of the last slot that is free.
+    number: u32,
+    /// Work requests taken in all.
+    wrs: u32,
 }
 
 impl Getter {
@@ -167,8 +180,11 @@ impl Getter {
     /// full, wait for a completion.
     #[inline]
     pub fn get(&mut self, wrs: u32) -> Option<&mut Sendctx> {
-        if !self.has_room(wrs) {
-            return None;
+        if !self.is_within(self.limit, wrs) {
+            self.limit = self.look();
+            if !self.is_within(self.limit, wrs) {
+                return None;
+            }
         }
         self.head = self.head.next(self.ring.slots.len());
         self.wrs_taken = self.wrs_taken.wrapping_add(wrs);
@@ -186,9 +202,20 @@ impl Getter {
     /// Whether [`Getter::get`] would succeed.
     #[must_use]
     pub fn has_room(&self, wrs: u32) -> bool {
-        let in_use = self.head.number.wrapping_sub(self.ring.tail.load(Acquire));
-        let wrs_in_use = self.wrs_taken.wrapping_sub(self.ring.wrs_released.load(Relaxed));
-        (in_use as usize) < self.ring.slots.len() && wrs_in_use + wrs <= self.send_wr_max
+        self.is_within(self.limit, wrs) || self.is_within(self.look(), wrs)
+    }
+
+    #[inline]
+    fn is_within(&self, limit: Limit, wrs: u32) -> bool {
+        limit.number != self.head.number && limit.wrs.wrapping_sub(self.wrs_taken) >= wrs
+    }
+
+    /// The limit now. The putter only ever moves it on, so an earlier one is safe too.
+    fn look(&self) -> Limit {
+        Limit {
+            number: self.ring.tail.load(Acquire).wrapping_add(self.ring.slots.len() as u32),
+            wrs: self.ring.wrs_released.load(Relaxed).wrapping_add(self.send_wr_max),
+        }
     }
 
     /// Gives back the slot of the latest [`Getter::get`], whose Send was never posted.

@@ -139,6 +139,7 @@ proptest! {
         putter.tail.number = start;
         getter.ring.head.store(start, Relaxed);
         getter.ring.tail.store(start, Relaxed);
+        getter.limit = getter.look();
 
         let mut oracle: VecDeque<(u32, u32, u32)> = VecDeque::new();
         let (mut next_request, mut last_was_get) = (0u32, false);
