@@ -2,22 +2,83 @@
 
 #![forbid(unsafe_code)]
 
-use client::Op;
+use client::{File, Op};
 use system_tests::{House, Plan};
+use wire::nfs3::StableHow;
+
+/// One Send in so many asks for a completion.
+const BATCH: u64 = 7;
+const RPCS: u64 = 10_000;
+
+/// Completion entries and doorbells for each RPC, with so many in flight all the time.
+fn batching_of(inline: u32, depth: u64, op: impl Fn(File) -> Op) -> (f64, f64) {
+    let mut house = House::build(Plan::default().inline(inline));
+    let file = house.create("f");
+    let buffer = house.filled(4096, 1);
+    let fill = Op::Write { file, offset: 0, len: 4096, stable: StableHow::FileSync };
+    assert!(house.op(fill, Some(buffer)).result.is_ok());
+    let mut buffers: Vec<_> = (0..depth).map(|_| house.buffer()).collect();
+    let before = house.counters();
+    let (mut submitted, mut completed) = (0, 0);
+    while completed < RPCS {
+        while submitted < RPCS
+            && let Some(buffer) = buffers.pop()
+        {
+            house.submit(submitted, op(file), Some(buffer));
+            submitted += 1;
+        }
+        house.step();
+        for done in house.take_done() {
+            assert!(done.result.is_ok(), "{:?}", done.result);
+            buffers.extend(done.buffer);
+            completed += 1;
+        }
+    }
+    let after = house.counters();
+    let of = |now: u64, then: u64| (now - then) as f64 / RPCS as f64;
+    let doorbells = of(after.send_doorbells, before.send_doorbells);
+    (of(after.cqes, before.cqes), doorbells)
+}
+
+fn read(file: File) -> Op {
+    Op::Read { file, offset: 0, len: 4096 }
+}
+
+fn write(file: File) -> Op {
+    Op::Write { file, offset: 0, len: 4096, stable: StableHow::Unstable }
+}
 
 #[test]
-fn completion_entries_per_inline_rpc_stay_near_one_at_depth_32() {
-    let mut house = House::build(Plan::default());
-    let file = house.create("f");
-    let before = house.counters();
-    house.drive(32, 10_000, || Op::Getattr { file });
-    let after = house.counters();
-    let rpcs = (after.recvs - before.recvs) as f64;
-    let per_rpc = (after.cqes - before.cqes) as f64 / rpcs;
-    let batch = 7.0;
-    assert!(per_rpc <= 1.0 + 1.0 / batch + 0.05, "{per_rpc} completion entries an RPC");
-    let doorbells = (after.send_doorbells - before.send_doorbells) as f64;
-    assert!(doorbells <= rpcs / 8.0, "{doorbells} doorbells for {rpcs} calls");
+fn without_gathered_payload_an_rpc_costs_its_reply_and_its_share_of_one_send_in_seven() {
+    for depth in [2 * BATCH, 32, 64] {
+        for (name, inline, op) in [
+            ("GETATTR", 4096, (|file| Op::Getattr { file }) as fn(File) -> Op),
+            ("READ by Write chunk", 4096, read),
+            ("READ inline", 16_384, read),
+            ("WRITE by Read chunk", 4096, write),
+        ] {
+            let (entries, _) = batching_of(inline, depth, op);
+            let most = 1.0 + 1.0 / BATCH as f64 + 0.02;
+            assert!(entries <= most, "{name}, {depth} in flight: {entries} completion entries");
+        }
+    }
+}
+
+#[test]
+fn with_gathered_payload_an_rpc_costs_a_quarter_of_a_completion_entry_more_at_most() {
+    let (entries, doorbells) = batching_of(16_384, 32, write);
+    assert!(entries <= 1.25, "{entries} completion entries an RPC");
+    assert!(doorbells <= 1.0 / 8.0, "{doorbells} doorbells an RPC");
+}
+
+#[test]
+fn eight_calls_or_more_share_a_doorbell_at_depth_32() {
+    for (inline, op) in
+        [(4096, (|file| Op::Getattr { file }) as fn(File) -> Op), (4096, read), (4096, write)]
+    {
+        let (_, doorbells) = batching_of(inline, 32, op);
+        assert!(doorbells <= 1.0 / 8.0, "{doorbells} doorbells an RPC");
+    }
 }
 
 #[test]
