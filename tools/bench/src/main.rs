@@ -1,9 +1,11 @@
 //! Cost of the client path: submit, encode, sendctx, chain, post; poll, parse, match, complete.
 //!
-//! `bench OP --count N` drives the client over a provider that answers at once. The figures that
-//! count are instructions (`tools/bench/instructions`); the time printed is for orientation.
+//! `bench OP --count N` drives the client over a provider that answers at once, `bench PART` one
+//! part of the path alone. The figures that count are instructions (`tools/bench/instructions`);
+//! the time printed is for orientation.
 
 mod instant;
+mod parts;
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -12,6 +14,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use client::{Client, File, MountConfig, MountId, MountState, Op, Output, Submission};
 use hugepages::{Buffer, Policy};
+use parts::Part;
 use reactor::Timestamp;
 use rpcrdma::{EndpointConfig, Registration, TransportConfig};
 use wire::nfs3::{FileHandle, StableHow};
@@ -20,8 +23,8 @@ use wire::rpc::{Auth, AuthSys};
 /// Cost of the client path on a provider that costs nothing.
 #[derive(Parser)]
 struct Args {
-    /// What each RPC does.
-    op: Kind,
+    /// What each RPC does, or which part of the path to run alone.
+    op: What,
     /// Bytes that each READ or WRITE moves.
     #[arg(long, default_value_t = 4096)]
     bytes: u32,
@@ -31,6 +34,39 @@ struct Args {
     /// RPCs in flight.
     #[arg(long, default_value_t = 32)]
     depth: u32,
+    /// Connections, each with a mount of its own and so many RPCs in flight.
+    #[arg(long, default_value_t = 1)]
+    connections: u32,
+    /// Files that take turns.
+    #[arg(long, default_value_t = 1)]
+    files: u32,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Rpc(Kind),
+    Part(Part),
+}
+
+impl std::str::FromStr for What {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rpc = Kind::from_str(text, false).map(Self::Rpc);
+        rpc.or_else(|_| Part::from_str(text, false).map(Self::Part)).map_err(|_| {
+            let names = |values: Vec<clap::builder::PossibleValue>| {
+                values
+                    .iter()
+                    .map(|value| value.get_name().to_owned())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            let all = |kinds: &[Kind]| kinds.iter().filter_map(Kind::to_possible_value).collect();
+            let parts: Vec<_> =
+                Part::value_variants().iter().filter_map(Part::to_possible_value).collect();
+            format!("there are {} and {}", names(all(Kind::value_variants())), names(parts))
+        })
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -79,53 +115,84 @@ fn main() -> anyhow::Result<()> {
     if args.bytes == 0 || args.bytes > 4096 || !args.bytes.is_multiple_of(4) {
         bail!("--bytes is 4 to 4096, a multiple of 4");
     }
-    let (mut client, mount) = mounted(&args)?;
-    let pool = client.pool(mount).context("a mount has buffers")?.clone();
-    let mut buffers: Vec<Buffer> = (0..args.depth).filter_map(|_| pool.alloc()).collect();
-    let file = client.root(mount).context("a mount has a root")?;
+    if !(1..=64).contains(&args.connections) || !(1..=1 << 20).contains(&args.files) {
+        bail!("--connections is 1 to 64, --files 1 to 1048576");
+    }
+    match args.op {
+        What::Rpc(kind) => rpcs(kind, &args),
+        What::Part(part) => {
+            let took = parts::run(part, args.count)?;
+            println!("{:.2} ns each", took.as_nanos() as f64 / args.count as f64);
+            Ok(())
+        }
+    }
+}
+
+/// A mount with its buffers, and what is under way on it.
+struct Site {
+    mount: MountId,
+    buffers: Vec<Buffer>,
+}
+
+fn rpcs(kind: Kind, args: &Args) -> anyhow::Result<()> {
+    let (mut client, mut sites) = mounted(kind, args)?;
+    let root = client.root(sites[0].mount).context("a mount has a root")?;
+    let files: Vec<File> = (0..args.files).map(|number| file(root, number)).collect();
+    let mut next_file = files.iter().cycle();
 
     let (mut submitted, mut completed, mut turns) = (0, 0, 0u64);
     let start = Instant::now();
     while completed < args.count {
         turns += 1;
         let now = Timestamp(turns * 1000);
-        while submitted < args.count
-            && let Some(buffer) = buffers.pop()
-        {
-            let submission = args.op.submission(file, submitted, args.bytes, buffer);
-            if client.submit(mount, submission, now).is_err() {
-                bail!("the queue is as deep as there are buffers");
+        for site in &mut sites {
+            while submitted < args.count
+                && let Some(buffer) = site.buffers.pop()
+            {
+                let file = *next_file.next().unwrap_or(&root);
+                let submission = kind.submission(file, submitted, args.bytes, buffer);
+                if client.submit(site.mount, submission, now).is_err() {
+                    bail!("the queue is as deep as there are buffers");
+                }
+                submitted += 1;
             }
-            submitted += 1;
         }
         client.turn(now);
-        while let Some(done) = &mut client.next_done(mount) {
-            if let Err(error) = &done.result {
-                bail!("{error}");
+        for site in &mut sites {
+            while let Some(done) = &mut client.next_done(site.mount) {
+                if let Err(error) = &done.result {
+                    bail!("{error}");
+                }
+                debug_assert!(!matches!(done.result, Ok(Output::Nothing)));
+                site.buffers.extend(done.buffer.take());
+                completed += 1;
             }
-            debug_assert!(!matches!(done.result, Ok(Output::Nothing)));
-            buffers.extend(done.buffer.take());
-            completed += 1;
         }
     }
     let elapsed = start.elapsed();
-    let counters = client.counters(mount).unwrap_or_default();
-    let rpcs = args.count as f64;
+    let counters = client.counters(sites[0].mount).unwrap_or_default();
     println!(
         "{:.1} ns an RPC, {:.3} completion entries and {:.3} doorbells an RPC",
-        elapsed.as_nanos() as f64 / rpcs,
+        elapsed.as_nanos() as f64 / args.count as f64,
         counters.cqes as f64 / counters.recvs as f64,
         counters.send_doorbells as f64 / counters.sends as f64,
     );
     Ok(())
 }
 
-fn mounted(args: &Args) -> anyhow::Result<(Client<instant::Instant>, MountId)> {
+/// Another file, of the same kind of handle.
+fn file(root: File, number: u32) -> File {
+    let mut bytes = root.handle.as_bytes().to_vec();
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    FileHandle::from_bytes(&bytes).map_or(root, |handle| File { handle })
+}
+
+fn mounted(kind: Kind, args: &Args) -> anyhow::Result<(Client<instant::Instant>, Vec<Site>)> {
     let mut transport = TransportConfig::new(SocketAddr::from(([127, 0, 0, 1], 20049)));
     transport.max_requests = args.depth.max(16);
-    transport.inline_send = args.op.inline();
-    transport.inline_receive = args.op.inline();
-    transport.copy_max = if matches!(args.op, Kind::WriteCopied) { 4096 } else { 0 };
+    transport.inline_send = kind.inline();
+    transport.inline_receive = kind.inline();
+    transport.copy_max = if matches!(kind, Kind::WriteCopied) { 4096 } else { 0 };
     transport.registration = Some(Registration::Static);
     transport.buffers.policy = Policy::Off;
     transport.buffers.buffer_len = 4096;
@@ -141,16 +208,36 @@ fn mounted(args: &Args) -> anyhow::Result<(Client<instant::Instant>, MountId)> {
         jukebox_wait_ns: client::JUKEBOX_WAIT_NS,
         transport,
     };
-    let provider = instant::Instant { inline: args.op.inline(), bytes: args.bytes };
+    let provider = instant::Instant { inline: kind.inline(), bytes: args.bytes };
     let mut client = Client::new(provider, EndpointConfig::default());
-    let mount = client.mount(&config, Timestamp(0))?;
+    let mut sites = Vec::new();
     for turn in 1..1000 {
+        if sites.len() < args.connections as usize {
+            sites.push(client.mount(&config, Timestamp(0))?);
+        }
         client.turn(Timestamp(turn * 2_000_000));
-        match client.state(mount) {
-            MountState::Mounted => return Ok((client, mount)),
-            MountState::Mounting => {}
-            MountState::Gone(error) => bail!("{error}"),
+        let mut states = sites.iter().map(|&mount| client.state(mount));
+        if let Some(MountState::Gone(error)) = states.find(|s| matches!(s, MountState::Gone(_))) {
+            bail!("{error}");
+        }
+        if sites.len() == args.connections as usize
+            && sites.iter().all(|&mount| client.state(mount) == MountState::Mounted)
+        {
+            return with_buffers(client, &sites, args.depth);
         }
     }
     bail!("the mount is not made");
+}
+
+fn with_buffers(
+    client: Client<instant::Instant>,
+    mounts: &[MountId],
+    depth: u32,
+) -> anyhow::Result<(Client<instant::Instant>, Vec<Site>)> {
+    let mut sites = Vec::new();
+    for &mount in mounts {
+        let pool = client.pool(mount).context("a mount has buffers")?;
+        sites.push(Site { mount, buffers: (0..depth).filter_map(|_| pool.alloc()).collect() });
+    }
+    Ok((client, sites))
 }
