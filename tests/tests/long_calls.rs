@@ -84,6 +84,7 @@ fn a_call_longer_than_any_is_refused_with_its_length_and_costs_nothing() {
     assert_eq!(bare.counters().failed_marshal_count, 1_000);
 }
 
+// req: 8166-3.4.4.4-1
 #[test]
 fn data_goes_in_a_chunk_of_its_own_beside_a_long_call() {
     for registration in BOTH {

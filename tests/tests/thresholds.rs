@@ -96,6 +96,7 @@ fn list(house: &mut House) -> Vec<Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
+    // req: 8166-3.3.3-2
     #[test]
     fn every_operation_works_at_every_threshold(
         thresholds in thresholds(),
@@ -132,6 +133,7 @@ proptest! {
     }
 }
 
+// req: 8166-3.3.1-4
 /// Not even by what callers keep of the Receives for as long as they like.
 #[test]
 fn kept_receives_never_leave_the_connection_without_any() {

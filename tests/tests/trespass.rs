@@ -53,18 +53,21 @@ fn refused(house: &mut House, file: File, order: &str) -> Buffer {
     buffer
 }
 
+// req: 8166-8.1-1
 #[test]
 fn a_write_outside_the_window_is_refused() {
     let (mut house, file) = house(Registration::Window);
     drop(refused(&mut house, file, "write-outside=1"));
 }
 
+// req: 8166-8.1-1
 #[test]
 fn a_write_after_the_invalidation_is_refused() {
     let (mut house, file) = house(Registration::Window);
     drop(refused(&mut house, file, "write-late=1"));
 }
 
+// req: 8166-8.1-1
 #[test]
 fn a_write_by_the_key_of_an_earlier_call_is_refused() {
     let (mut house, file) = house(Registration::Window);
@@ -88,6 +91,7 @@ fn read_bare(bare: &mut Bare, file: File) -> Buffer {
     buffer
 }
 
+// req: 8166-8.1-1
 /// Even with keys that are valid all the time.
 #[test]
 fn a_write_by_the_key_of_another_mount_is_refused_and_that_mount_goes_on() {

@@ -86,6 +86,7 @@ fn check_name(name: &str) -> Result<(), Box<Error>> {
     }
 }
 
+// req: 8166-3.4.2-1, 8166-6.1-1
 /// Hands the memory over in the role that the operation has for it; one that has none keeps it.
 #[inline]
 pub(crate) fn payload(
@@ -128,6 +129,7 @@ fn listing_room(buffer: &Buffer) -> u32 {
     buffer.len().min(1 << 20) as u32
 }
 
+// req: 8166-3.4.4.1-1
 /// Writes the arguments.
 #[inline]
 pub(crate) fn encode(
@@ -292,6 +294,7 @@ pub(crate) fn decode(
     Ok(Step::Finished(step))
 }
 
+// req: 8166-4.3.2.2-4, 8166-6.1-4
 /// READ: the data came by Write chunk, or is in the message.
 fn read(
     len: u32,
@@ -308,16 +311,16 @@ fn read(
     if ok.count > len {
         return Err(bad("it returns more bytes than were asked for"));
     }
-    // RFC 8166 §4.4: with a used Write chunk the bytes are in the buffer already and the stream
-    // ends; a server may return the chunk empty and send the data inline.
+    // Where a Write chunk was offered the bytes are in the buffer already and the stream ends; a
+    // server that sends them inline all the same breaks the rules (RFC 8166 §6.1).
     match reply.written {
-        Some(bytes) if bytes > 0 || r.remaining() == 0 => {
+        Some(bytes) => {
             if bytes != ok.count {
                 return Err(bad("its byte count is not what the Write chunk returned"));
             }
             r.finish().map_err(decode)?;
         }
-        _ => {
+        None => {
             let start = r.position();
             let data = ok.take_inline_data(&mut r).map_err(decode)?;
             let range = start..start + data.len();

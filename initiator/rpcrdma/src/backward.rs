@@ -84,6 +84,7 @@ impl<P: Provider> Connection<P> {
     }
 }
 
+// req: 8166-3.3.1-2, 8166-4.3.1-1, 8166-4.5.2-1
 /// Writes the reply to a backward call; returns its length.
 fn answer(id: ConnectionId, message: &[u8], out: &mut [u8], up: &mut impl Upcalls) -> usize {
     let Ok(header) = Header::parse(message) else { return 0 };

@@ -155,7 +155,8 @@ pub struct Completed<'a> {
 pub struct Reply {
     /// The length of the RPC reply message, when it is at the start of the buffer or pieces (Reply chunk).
     pub(crate) in_buffer: Option<u32>,
-    /// Bytes of the result that were placed in the buffer or pieces by Write chunk.
+    /// Bytes of the result that were placed in the buffer or pieces by Write chunk, where one was
+    /// offered.
     pub written: Option<u32>,
 }
 

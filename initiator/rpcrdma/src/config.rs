@@ -16,6 +16,7 @@ use crate::sender::Sender;
 
 /// Largest queue of calls on one connection.
 pub const REQUESTS_MAX: u32 = 4096;
+// req: 8166-3.3.3-2
 /// Inline thresholds that RFC 8797 can express.
 pub const INLINE_MIN: u32 = 1024;
 /// See [`INLINE_MIN`].
@@ -170,6 +171,7 @@ impl TransportConfig {
         wrs + 1
     }
 
+    // req: 8166-3.3.1-4
     /// Receive Queue entries: one for each call that may be unanswered, and one for each request
     /// slot, which may hold on to a Reply until its Send completes.
     pub(crate) fn recv_wr_max(&self) -> u32 {

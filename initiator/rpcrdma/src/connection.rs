@@ -278,6 +278,7 @@ impl<P: Provider> Connection<P> {
         }
     }
 
+    // req: 8166-3.3.3-3, 8797-4-1, 8797-5.1-1
     /// RFC 8797 §5: each side sends no more than the other receives; without valid private data
     /// the limit is 1024.
     fn established(&mut self, private_data: &[u8], now: Timestamp) {

@@ -9,6 +9,7 @@ pub(crate) struct Credits {
 }
 
 impl Credits {
+    // req: 8166-3.3.3-1
     /// Until the first reply of a connection there is one credit.
     pub(crate) fn new(max: u32) -> Self {
         Self { granted: 1, in_use: 0, max }
@@ -25,13 +26,12 @@ impl Credits {
         debug_assert!(self.in_use <= self.granted, "no call beyond the grant");
     }
 
-    /// Its reply is here, with a new grant if the reply was legible: 0 would stop the connection
-    /// for good and counts as 1, and more than we have Receives for is of no use.
-    pub(crate) fn replied(&mut self, grant: Option<u32>) {
+    // req: 8166-3.3.1-2
+    /// Its reply is here, with a new grant: 0 would stop the connection for good and counts as 1,
+    /// and more than we have Receives for is of no use.
+    pub(crate) fn replied(&mut self, grant: u32) {
         self.in_use -= 1;
-        if let Some(grant) = grant {
-            self.granted = grant.clamp(1, self.max);
-        }
+        self.granted = grant.clamp(1, self.max);
     }
 
     /// Calls that are out.
@@ -54,16 +54,17 @@ mod tests {
         let mut credits = Credits::new(64);
         credits.take();
         assert!(!credits.available());
-        credits.replied(Some(64));
+        credits.replied(64);
         assert!(credits.available());
         assert_eq!(credits.granted(), 64);
     }
 
+    // req: 8166-3.3.1-2
     #[test]
     fn a_grant_of_zero_does_not_stop_the_connection() {
         let mut credits = Credits::new(64);
         credits.take();
-        credits.replied(Some(0));
+        credits.replied(0);
         assert_eq!(credits.granted(), 1);
     }
 
@@ -71,21 +72,22 @@ mod tests {
     fn an_absurd_grant_is_clamped_to_our_own_receives() {
         let mut credits = Credits::new(64);
         credits.take();
-        credits.replied(Some(u32::MAX));
+        credits.replied(u32::MAX);
         assert_eq!(credits.granted(), 64);
     }
 
+    // req: 8166-3.3.1-1
     #[test]
     fn a_cut_below_what_is_in_flight_waits_for_replies() {
         let mut credits = Credits::new(64);
         credits.take();
-        credits.replied(Some(3));
+        credits.replied(3);
         (0..3).for_each(|_| credits.take());
-        credits.replied(Some(1));
+        credits.replied(1);
         assert!(!credits.available(), "two are still out and one is allowed");
-        credits.replied(Some(1));
+        credits.replied(1);
         assert!(!credits.available());
-        credits.replied(Some(1));
+        credits.replied(1);
         assert!(credits.available());
     }
 }

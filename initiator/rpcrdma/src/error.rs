@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use verbs::WcStatus;
-use wire::rpcrdma::HeaderError;
 
 /// A failure of the transport. A link error never says whether the operation ran.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,9 +178,6 @@ pub enum Loss {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadReply {
-    /// The transport header cannot be decoded.
-    #[error("{0}")]
-    Header(HeaderError),
     /// A Reply carries a Read list.
     #[error("it has a Read list")]
     ReadList,
@@ -202,18 +198,15 @@ pub enum BadReply {
     /// RDMA_NOMSG without a Reply chunk that holds anything.
     #[error("RDMA_NOMSG without a Reply chunk")]
     EmptyReplyChunk,
-    /// RDMA_MSG with a Reply chunk.
-    #[error("RDMA_MSG with a Reply chunk")]
+    /// RDMA_MSG with a Reply chunk that holds something as well.
+    #[error("RDMA_MSG with a Reply chunk that is used as well")]
     MsgWithReplyChunk,
     /// The server invalidated a key that is not this call's.
     #[error("it invalidates key {0:#x}, which is not that of its call")]
     ForeignInvalidation(u32),
-    /// The RPC message is the answer to another call than its transport header says.
+    /// The RPC message in its Reply chunk is the answer to another call than its header says.
     #[error("its RPC message is not the answer to call {0:#x}")]
     ForeignMessage(u32),
-    /// An error code that RFC 8166 does not define.
-    #[error("RDMA_ERROR with unknown code {0}")]
-    ErrorCode(u32),
 }
 
 impl From<hugepages::Error> for Error {

@@ -18,6 +18,7 @@ use crate::sendctx::Sendctx;
 use crate::stats::Counters;
 use crate::windows::Windows;
 
+// req: 8166-4.2.1-1
 /// Writes the RPC message into the request's header buffer and takes the call's payload over.
 /// On failure the call comes back untouched.
 #[inline]
@@ -109,6 +110,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         count(self.counters, travel, request.payload_len);
     }
 
+    // req: 8166-3.4.5.2-2, 8166-3.4.6-1, 8166-4.3.2.2-2
     /// The payload as the server is to reach it. With a key per I/O that is through the slot's
     /// windows, bound in front of the Send.
     #[inline]
@@ -133,6 +135,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         }
     }
 
+    // req: 8166-3.5.3-4, 8166-4.2.4-1
     /// The message as a chunk of its own, when it is too long to go inline.
     #[inline]
     fn message_chunk(&self, request: &mut Request, ctx: &mut Sendctx) -> Option<Segment> {
@@ -151,6 +154,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         Some(chunk)
     }
 
+    // req: 8166-3.4.4.4-1, 8166-3.4.5-1, 8166-3.4.5-2
     /// Writes the transport header so that it ends where the body begins; returns where it starts.
     /// `message` is the chunk with the message, if that is no body but one.
     #[inline]
@@ -166,6 +170,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         self.emit(request, EmitKind::Msg, &[ReadSegment { position, segment }][..count])
     }
 
+    // req: 8166-3.5.3-2
     /// With a Read list of more than one entry.
     #[cold]
     fn header_of_several(&self, request: &mut Request, message: Option<Segment>) -> usize {
@@ -217,6 +222,7 @@ fn gather(request: &Request, ctx: &mut Sendctx) {
     ctx.gathered = true;
 }
 
+// req: 8166-3.4.4.4-2
 /// The body's end: copied payload, or at least its pad, which knows no other home. Returns the
 /// length of what the first SGE carries behind the header.
 fn inline_body(request: &mut Request, travel: Travel) -> usize {

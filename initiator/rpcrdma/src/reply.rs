@@ -4,7 +4,7 @@
 //! lengths must not exceed them. (Linux takes them on faith; a confused server then hands the
 //! caller memory that was never written.)
 
-use wire::rpcrdma::{Chunk, Header, Kind, Segment};
+use wire::rpcrdma::{Chunk, ErrorBody, Header, Kind, Segment};
 
 use crate::error::BadReply;
 use crate::piece::SEGMENTS_MAX;
@@ -38,6 +38,7 @@ impl Offered {
         &self.segments[..usize::from(self.count)]
     }
 
+    // req: 8166-6.1-3
     /// The segments of the chunk that the server was to use so.
     fn of(&self, travel: Travel, name: &'static str) -> Result<&[Segment], BadReply> {
         if self.travel == travel { Ok(self.segments()) } else { Err(BadReply::ForeignChunk(name)) }
@@ -48,7 +49,7 @@ impl Offered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// In the Receive, after the transport header; `written` bytes of the result came by Write
-    /// chunk, if one was offered and used.
+    /// chunk, if one was offered.
     Inline {
         /// Transport header bytes to skip.
         header_len: usize,
@@ -68,38 +69,48 @@ pub(crate) fn answers(xid: u32, rpc: &[u8]) -> bool {
     rpc.get(..4) == Some(&xid.to_be_bytes())
 }
 
-/// Checks an RDMA_MSG or RDMA_NOMSG reply (RFC 8166 §4.3, §4.4).
-pub(crate) fn check(
-    header: &Header<'_>,
-    message: &[u8],
-    offered: &Offered,
-) -> Result<Arrival, BadReply> {
+// req: 8166-4.5-3, 8166-4.5-7
+/// Whether a message is what its header makes of it, so that its XID can be relied on: the RPC
+/// message behind the header has the same, one that is elsewhere has a chunk, an error is one that
+/// we know (RFC 8166 §4.5.2).
+#[inline]
+pub(crate) fn is_sound(header: &Header<'_>, message: &[u8]) -> bool {
+    match header.kind {
+        Kind::Msg => answers(header.xid, &message[header.len..]),
+        Kind::NoMsg => {
+            !header.reads.is_empty() || !header.writes.is_empty() || header.reply.is_some()
+        }
+        Kind::Error(body) => !matches!(body, ErrorBody::Unknown(_)),
+    }
+}
+
+/// Checks an RDMA_MSG or RDMA_NOMSG reply against what its call offered (RFC 8166 §4.3, §6.1). A
+/// server that does not need the Reply chunk returns it empty, or leaves it away.
+pub(crate) fn check(header: &Header<'_>, offered: &Offered) -> Result<Arrival, BadReply> {
     if !header.reads.is_empty() {
         return Err(BadReply::ReadList);
     }
     let written = written(header, offered)?;
-    match (header.kind, header.reply) {
-        (Kind::NoMsg, Some(chunk)) => {
+    let in_chunk = match header.reply {
+        None => 0,
+        Some(chunk) => {
             let segments = offered.of(Travel::ReplyChunk, "Reply chunk")?;
-            match returned(chunk, segments, "Reply chunk")? {
-                0 => Err(BadReply::EmptyReplyChunk),
-                len => Ok(Arrival::InReplyChunk { len }),
-            }
+            returned(chunk, segments, "Reply chunk")?
         }
-        (Kind::NoMsg, None) => Err(BadReply::EmptyReplyChunk),
-        (_, Some(_)) => Err(BadReply::MsgWithReplyChunk),
-        (_, None) if !answers(header.xid, &message[header.len..]) => {
-            Err(BadReply::ForeignMessage(header.xid))
-        }
-        (_, None) => Ok(Arrival::Inline { header_len: header.len, written }),
+    };
+    match (header.kind, in_chunk) {
+        (Kind::NoMsg, 0) => Err(BadReply::EmptyReplyChunk),
+        (Kind::NoMsg, len) => Ok(Arrival::InReplyChunk { len }),
+        (_, 0) => Ok(Arrival::Inline { header_len: header.len, written }),
+        (_, _) => Err(BadReply::MsgWithReplyChunk),
     }
 }
 
-/// The length of the returned Write chunk, if any came back.
+/// The bytes in the Write chunk, if one was offered: none where it did not come back.
 fn written(header: &Header<'_>, offered: &Offered) -> Result<Option<u32>, BadReply> {
     let mut chunks = header.writes.iter();
     let Some(chunk) = chunks.next() else {
-        return Ok(None);
+        return Ok((offered.travel == Travel::WriteChunk).then_some(0));
     };
     let segments = offered.of(Travel::WriteChunk, "Write chunk")?;
     if chunks.next().is_some() {

@@ -36,7 +36,9 @@ fn verdict(
     let len = header.emit(&mut bytes).unwrap();
     bytes[len..len + 4].copy_from_slice(&1_u32.to_be_bytes());
     let message = &bytes[..len + 4];
-    check(&Header::parse(message).unwrap(), message, &offered)
+    let header = Header::parse(message).unwrap();
+    assert!(is_sound(&header, message));
+    check(&header, &offered)
 }
 
 #[test]
@@ -55,11 +57,8 @@ fn a_message_under_another_xid_than_its_header_is_no_answer() {
         bytes[len..len + 4].copy_from_slice(&xid.to_be_bytes());
         let message = &bytes[..len + 4];
         let parsed = Header::parse(message).unwrap();
-        assert_eq!(check(&parsed, message, &Offered::default()).is_ok(), ok);
-        assert!(
-            check(&parsed, &message[..len + 3], &Offered::default()).is_err(),
-            "or none at all"
-        );
+        assert_eq!(is_sound(&parsed, message), ok);
+        assert!(!is_sound(&parsed, &message[..len + 3]), "or none at all");
     }
 }
 
@@ -87,6 +86,7 @@ fn the_returned_write_chunk_is_the_one_offered_and_no_longer() {
     assert_eq!(write(&[], to_write()), foreign);
 }
 
+// req: 8166-6.1-3
 #[test]
 fn chunks_that_were_not_offered_are_refused() {
     assert!(matches!(write(&[OFFERED], nothing()), Err(BadReply::ForeignChunk(_))));
@@ -106,10 +106,36 @@ fn a_long_reply_lies_in_the_offered_reply_chunk() {
     assert_eq!(nomsg(Some(&part), to_reply()), Ok(Arrival::InReplyChunk { len: 512 }));
     let empty = [Segment { length: 0, ..OFFERED }];
     assert_eq!(nomsg(Some(&empty), to_reply()), Err(BadReply::EmptyReplyChunk));
-    assert_eq!(nomsg(None, to_reply()), Err(BadReply::EmptyReplyChunk));
     assert!(nomsg(Some(&part), nothing()).is_err());
-    let msg = verdict(EmitKind::Msg, &[], &[], Some(&part), to_reply());
-    assert_eq!(msg, Err(BadReply::MsgWithReplyChunk));
+}
+
+#[test]
+fn a_reply_chunk_that_was_not_needed_comes_back_empty_or_not_at_all() {
+    let msg = |segments: Option<&[Segment]>| verdict(EmitKind::Msg, &[], &[], segments, to_reply());
+    let inline = Ok(Arrival::Inline { header_len: 28 + 4 + 16, written: None });
+    assert_eq!(msg(Some(&[Segment { length: 0, ..OFFERED }])), inline);
+    assert!(msg(None).is_ok());
+    let used = msg(Some(&[Segment { length: 512, ..OFFERED }]));
+    assert_eq!(used, Err(BadReply::MsgWithReplyChunk));
+    let foreign = msg(Some(&[Segment { length: 0, offset: 1, ..OFFERED }]));
+    assert_eq!(foreign, Err(BadReply::ForeignChunk("Reply chunk")));
+}
+
+#[test]
+fn a_write_chunk_that_does_not_come_back_holds_nothing() {
+    let arrival = verdict(EmitKind::Msg, &[], &[], None, to_write());
+    assert_eq!(arrival, Ok(Arrival::Inline { header_len: 28, written: Some(0) }));
+}
+
+// req: 8166-4.5-3, 8166-4.5-7
+#[test]
+fn what_cannot_be_told_from_its_header_is_no_answer() {
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect();
+    let sound = |bytes: Vec<u8>| is_sound(&Header::parse(&bytes).unwrap(), &bytes);
+    assert!(!sound(words(&[7, 1, 1, 1, 0, 0, 0])), "the message is nowhere");
+    assert!(!sound(words(&[7, 1, 1, 4, 3])), "an error that has no meaning");
+    assert!(sound(words(&[7, 1, 1, 4, 2])));
+    assert!(sound(words(&[7, 1, 1, 4, 1, 2, 3])));
 }
 
 const SECOND: Segment = Segment { handle: 0xef01, length: 100, offset: 0x9000 };

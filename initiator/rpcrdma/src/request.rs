@@ -235,6 +235,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    // req: 8166-4.3.3-1
     /// Chooses the cheapest way for a request's payload that the limits allow (RFC 8166 §3.3,
     /// §3.4). Chunks are offered only where the data may not fit inline: a server uses what it is
     /// offered.
@@ -259,6 +260,7 @@ impl Limits {
         }
     }
 
+    // req: 8166-3.5.3-1
     /// Whether what is left of the call, with the header that it takes, is still too long to go
     /// inline: then the message becomes a chunk as well.
     pub(crate) fn is_long(&self, request: &Request, travel: Travel) -> bool {

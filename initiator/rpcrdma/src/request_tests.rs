@@ -25,6 +25,7 @@ fn the_pad_counts_when_it_is_decided_whether_a_payload_fits() {
     assert_eq!(send(exact + 1), Travel::ReadChunk);
 }
 
+// req: 8166-4.3.3-1
 #[test]
 fn a_chunk_is_offered_only_where_the_reply_may_not_fit() {
     let receive = |len| choose(LIMITS, Role::Receive, len, 100, 128);

@@ -40,6 +40,7 @@ impl<P: Provider> Connection<P> {
             self.rouse(now);
             return Err(self.park(call));
         }
+        // req: 8166-3.3.1-1
         if !self.credits.available() || self.slots.has_resend() {
             self.counters.credit_waits += 1;
             return Err(self.park(call));
@@ -237,6 +238,7 @@ impl<P: Provider> Connection<P> {
                 }
             }
         }
+        // req: 8166-4.5.4-1
         if completion.status != WcStatus::Success {
             self.lose(Loss::Completion(completion.status), now);
         }
@@ -270,20 +272,21 @@ impl<P: Provider> Connection<P> {
         let (len, invalidated) = (completion.byte_len, completion.invalidated_rkey);
         let message = self.receives.message(receive, len);
         let remote = self.config.remote;
-        let header = Header::parse(message);
-        let xid = match &header {
-            Ok(header) => header.xid,
-            Err(error) => error.xid().unwrap_or_default(),
-        };
-        let awaiting = self.slots.awaiting(xid);
+        // req: 8166-4.5-1, 8166-4.5-3, 8166-4.5-7, 8166-4.6.1-2, 8166-4.6.2-2
+        // What makes no sense answers no call: not even its XID is to be trusted, by which memory
+        // would be given back (RFC 8166 §4.5). Its call is left to the time limit.
+        let header = Header::parse(message).ok().filter(|header| reply::is_sound(header, message));
+        let awaiting = header.as_ref().and_then(|header| self.slots.awaiting(header.xid));
         #[cfg(feature = "planted-faults")]
-        let awaiting = awaiting
-            .or_else(|| self.slots.awaiting_any(xid).filter(|_| planted!(self.config, StaleXid)));
+        let awaiting = awaiting.or_else(|| {
+            let xid = header.as_ref()?.xid;
+            self.slots.awaiting_any(xid).filter(|_| planted!(self.config, StaleXid))
+        });
         let known = awaiting.is_some();
-        let backward = header.as_ref().is_ok_and(|header| is_call(header, message, known));
+        let backward = header.as_ref().is_some_and(|header| is_call(header, message, known));
         let awaiting = awaiting.filter(|_| !backward);
-        self.counters.bad_reply_count += u64::from(header.is_err());
-        self.counters.bad_xids += u64::from(awaiting.is_none() && !backward && header.is_ok());
+        self.counters.bad_reply_count += u64::from(header.is_none());
+        self.counters.bad_xids += u64::from(awaiting.is_none() && !backward && header.is_some());
         if let Some(rkey) = invalidated
             && !awaiting.is_some_and(|index| self.slots.get(index).end_key(rkey))
         {
@@ -292,20 +295,14 @@ impl<P: Provider> Connection<P> {
             let what = BadReply::ForeignInvalidation(rkey);
             return self.fail(Error::BadReply { remote, what }, now);
         }
-        let index = match awaiting {
-            Some(index) => index,
-            None if backward => return self.on_backward_call(receive, len),
-            None => return self.receives.release(receive),
+        let (header, index) = match (header, awaiting) {
+            (Some(header), Some(index)) => (header, index),
+            _ if backward => return self.on_backward_call(receive, len),
+            _ => return self.receives.release(receive),
         };
         let request = self.slots.get(index);
-        let (grant, outcome) = match &header {
-            Ok(header) => {
-                let (offered, counters) = (&request.offered, &mut self.counters);
-                (Some(header.credits), outcome(header, message, offered, remote, counters))
-            }
-            Err(error) => (None, Err(bad_reply(remote, BadReply::Header(*error)))),
-        };
-        let grant = grant.map(|grant| grant + u32::from(planted!(self.config, CreditOverUse)));
+        let outcome = outcome(&header, &request.offered, remote, &mut self.counters);
+        let grant = header.credits.saturating_add(u32::from(planted!(self.config, CreditOverUse)));
         if outcome.is_ok() || !planted!(self.config, LeakCredit) {
             self.credits.replied(grant);
         }
@@ -408,10 +405,9 @@ impl<P: Provider> Connection<P> {
     }
 }
 
-/// What a parsed header means for the call that it answers.
+/// What a sound header means for the call that it answers.
 fn outcome(
     header: &Header<'_>,
-    message: &[u8],
     offered: &Offered,
     remote: SocketAddr,
     counters: &mut Counters,
@@ -419,9 +415,13 @@ fn outcome(
     match header.kind {
         HeaderKind::Error(body) => {
             counters.rdma_errors += 1;
-            Err(reported(body, remote))
+            Err(Box::new(match body {
+                ErrorBody::Version { low, high } => Error::Version { remote, low, high },
+                // No other code is sound.
+                ErrorBody::Chunk | ErrorBody::Unknown(_) => Error::Chunk { remote },
+            }))
         }
-        HeaderKind::Msg | HeaderKind::NoMsg => match reply::check(header, message, offered) {
+        HeaderKind::Msg | HeaderKind::NoMsg => match reply::check(header, offered) {
             Ok(arrival) => {
                 counters.total_rdma_reply += match arrival {
                     Arrival::Inline { written, .. } => u64::from(written.unwrap_or(0)),
@@ -434,16 +434,6 @@ fn outcome(
                 Err(bad_reply(remote, what))
             }
         },
-    }
-}
-
-/// What the server reports in place of a reply.
-#[cold]
-fn reported(body: ErrorBody, remote: SocketAddr) -> Box<Error> {
-    match body {
-        ErrorBody::Version { low, high } => Box::new(Error::Version { remote, low, high }),
-        ErrorBody::Chunk => Box::new(Error::Chunk { remote }),
-        ErrorBody::Unknown(code) => bad_reply(remote, BadReply::ErrorCode(code)),
     }
 }
 

@@ -69,6 +69,7 @@ impl<D: ProtectionDomain> Windows<D> {
         Ok((more.len() - before) as u64)
     }
 
+    // req: 8166-8.1-1
     /// How the server is to reach the segment at `place` of a chunk: through the slot's window for
     /// it, to be bound under its next key; or, where there are no windows, by the key that it has.
     /// `region` is what it lies in, if not in the connection's pool.

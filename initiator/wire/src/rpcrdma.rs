@@ -41,6 +41,7 @@ pub(crate) mod error_code {
 const SEGMENT_LEN: usize = 16;
 const READ_SEGMENT_LEN: usize = 24;
 
+// req: 8166-2.3.2-1
 /// A range of registered memory (RFC 8166 §4.1, rpcrdma1_segment).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {

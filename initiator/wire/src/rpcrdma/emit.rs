@@ -9,6 +9,7 @@ use crate::xdr::{Full, Writer};
 /// Bytes of a header whose lists have one segment in all, in a Read or Write list.
 const WITH_SEGMENT: usize = HEADER_MIN + READ_SEGMENT_LEN;
 
+// req: 8166-4.2.4-2, 8166-4.6.1-1, 8166-4.6.2-1
 /// Message kinds that carry an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmitKind {
@@ -48,6 +49,7 @@ impl Emit<'_> {
             + self.reply_chunk.map_or(0, chunk)
     }
 
+    // req: 8166-4-1, 8166-4.2.2-1
     /// Writes the header at the front of `out` and returns its length.
     ///
     /// # Errors
@@ -107,6 +109,7 @@ impl Emit<'_> {
     }
 }
 
+// req: 8166-4.5-4, 8166-4.5-5, 8166-4.5-6
 /// Writes an RDMA_ERROR report (RFC 8166 §4.5) and returns its length: 28 bytes for ERR_VERS, 20
 /// for ERR_CHUNK.
 ///

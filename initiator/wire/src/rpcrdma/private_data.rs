@@ -22,6 +22,7 @@ pub struct PrivateData {
 }
 
 impl PrivateData {
+    // req: 8797-4-2
     /// The message. Sizes are rounded down to the steps that the format knows.
     #[must_use]
     pub fn emit(&self) -> [u8; LEN] {
@@ -34,15 +35,14 @@ impl PrivateData {
         out
     }
 
-    /// The message at the front of `bytes`; connection managers pad what they deliver. `None` when
-    /// it is absent or of another format or version: the defaults are then in force.
+    // req: 8797-4-3, 8797-5.2-1
+    /// The message somewhere in `bytes`: others may have put something in front of it, and
+    /// connection managers pad what they deliver. `None` when it is absent or of another version:
+    /// the defaults are then in force.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let message: &[u8; LEN] = bytes.first_chunk()?;
-        if message[..4] != MAGIC.to_be_bytes() || message[4] != VERSION {
-            return None;
-        }
-        Some(Self {
+        let message = bytes.windows(LEN).find(|message| message[..4] == MAGIC.to_be_bytes())?;
+        (message[4] == VERSION).then(|| Self {
             send_size: decode_size(message[6]),
             receive_size: decode_size(message[7]),
             remote_invalidation: message[5] & FLAG_REMOTE_INVALIDATION != 0,
@@ -77,6 +77,33 @@ mod tests {
         assert_eq!(PrivateData::parse(&padded), Some(data));
     }
 
+    // req: 8797-5.2-1
+    #[test]
+    fn the_message_is_found_behind_what_others_put_in_front_of_it() {
+        let data = PrivateData { send_size: 4096, receive_size: 8192, remote_invalidation: true };
+        for before in [1, 2, 3, 4, 20, 188] {
+            let mut bytes = vec![0xf6; before];
+            bytes.extend(data.emit());
+            assert_eq!(PrivateData::parse(&bytes), Some(data), "{before} bytes in front");
+            assert_eq!(PrivateData::parse(&bytes[..before + 7]), None, "and must be whole");
+        }
+    }
+
+    // req: 8797-4-2, 8797-4-3
+    #[test]
+    fn flags_that_nobody_has_defined_are_sent_as_zero_and_ignored() {
+        let data = PrivateData { send_size: 4096, receive_size: 4096, remote_invalidation: false };
+        assert_eq!(data.emit()[5], 0);
+        let mut other = data.emit();
+        other[5] = 0xfe;
+        assert_eq!(PrivateData::parse(&other), Some(data));
+        let data = PrivateData { remote_invalidation: true, ..data };
+        assert_eq!(data.emit()[5], 1);
+        other[5] = 0xff;
+        assert_eq!(PrivateData::parse(&other), Some(data));
+    }
+
+    // req: 8797-5.2-1
     #[test]
     fn absent_foreign_or_newer_private_data_is_none() {
         assert_eq!(PrivateData::parse(&[]), None);

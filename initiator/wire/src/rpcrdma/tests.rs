@@ -23,6 +23,7 @@ fn the_smallest_message_is_28_bytes() {
     assert!(out[28..].iter().all(|&byte| byte == 0xaa), "nothing is written behind the header");
 }
 
+// req: 8166-2.3.2-1, 8166-4-1
 #[test]
 fn each_kind_of_chunk_lies_where_the_rfc_puts_it() {
     let at = |handle| Segment { handle, length: 4096, offset: 0x1_0000_0002 };
@@ -51,6 +52,7 @@ fn each_kind_of_chunk_lies_where_the_rfc_puts_it() {
     assert_eq!(parsed.reply.unwrap().total_length(), 4096);
 }
 
+// req: 8166-4.5-6
 #[test]
 fn both_error_reports_are_accepted_at_their_own_length() {
     let version = words(&[5, 1, 2, 4, 1, 1, 1]);

@@ -6,6 +6,7 @@ use nfs3_types::xdr_codec::{List, Opaque, Pack};
 use super::super::*;
 use super::values::{p_attr, p_handle, p_option, p_wcc, packed};
 use crate::rpc::{ERROR_REPLY_MAX, Reply, RpcError};
+use crate::rpcrdma::HEADER_MIN;
 use crate::xdr::{Encode, Writer};
 
 const TIME: Time = Time { seconds: 1, nanoseconds: 2 };
@@ -171,5 +172,16 @@ fn an_rpc_error_fits_where_results_do() {
     assert_eq!(w.position(), ERROR_REPLY_MAX);
     for procedure in 0..=22 {
         assert!(reply_max(procedure) >= ERROR_REPLY_MAX, "procedure {procedure}");
+    }
+}
+
+/// A server may send no less inline, so none of these needs a Reply chunk: the client offers one
+/// only for what has a length of its own.
+// req: 8166-4.3.3-1
+#[test]
+fn every_reply_but_for_what_the_caller_adds_fits_a_kibibyte() {
+    let chunk_max = 8 + 8 * 16;
+    for procedure in 0..=21 {
+        assert!(HEADER_MIN + chunk_max + reply_max(procedure) <= 1024, "procedure {procedure}");
     }
 }
