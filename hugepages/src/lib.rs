@@ -7,6 +7,7 @@
 //! * [`Buffer`] is the caller's memory: of a pool, or made from a `Vec` ([`Buffer::from_vec`]) or
 //!   a mapping of the caller's ([`Buffer::from_raw`]). [`Lent`] is the same memory while a work request can touch
 //!   it: no Rust reference into it can be made until it is reclaimed.
+//! * [`Words`] is a table of words, in memory or in a file that outlives its process.
 //! * [`reserve`] reads and sets how many huge pages the kernel keeps aside.
 //!
 //! **Threading.** A pool and its buffers belong to one thread (`Rc` inside); the types are not
@@ -31,9 +32,11 @@ mod spec;
 mod sys;
 #[cfg(test)]
 mod testing;
+mod words;
 
 pub use error::{Error, OutOfBounds};
 pub use lent::Lent;
 pub use pool::{BUFFERS_PER_POOL_MAX, Buffer, Keys, POOLS_PER_REGION_MAX, Pool};
 pub use region::Region;
 pub use spec::{Backing, PageSize, Policy, RegionSpec};
+pub use words::Words;

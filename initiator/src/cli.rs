@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use target::Misbehaviour;
 
 use crate::config::{Memory, ReactorSection, Settings, Transport};
-use crate::values::{PageSize, Size};
+use crate::values::{Interval, PageSize, Size};
 
 const ABOUT: &str = "A polled-mode userspace NFS-over-RDMA client and its workload generator";
 
@@ -113,12 +113,15 @@ pub(crate) struct RunArgs {
 Without URL a target is started in this process, on a reactor of its own, with its files in
 memory, and reached over the in-process fabric (provider soft). With URL a server is mounted
 over RDMA (provider ibv), and the files perf.N.0 are made there; --filename names another.
+Any other option of a job may be given as in a job file, --OPTION=VALUE: `initiator run --cmdhelp`
+lists them.
 
 Examples:
   initiator perf -w randread -b 4k -q 32 -t 10
   initiator perf -w randwrite --verify crc32c --size 16m -t 0       once through, then checked
   initiator perf nfs://server/export/dir -w randrw --rwmixread 70 -q 64 -c 0,1
   initiator perf -w read -b 128k --output-format json
+  initiator perf -q 256 --rate_iops=20k --rate_process=poisson      an open loop
   initiator perf -w randrw -t 30 --html report.html                 charts, for a browser"
 )]
 pub(crate) struct PerfArgs {
@@ -163,6 +166,9 @@ pub(crate) struct PerfArgs {
     /// Seed of the random numbers
     #[arg(long, value_name = "N")]
     pub(crate) randseed: Option<String>,
+    /// Other options of the job
+    #[arg(skip)]
+    pub(crate) arguments: Vec<workload::Argument>,
     /// soft (in this process) or ibv (RDMA devices) [default: ibv with a URL, soft without]
     #[arg(long, value_name = "NAME")]
     pub(crate) provider: Option<ProviderName>,
@@ -187,6 +193,9 @@ pub(crate) struct EmbeddedArgs {
     /// Bytes that its files may have together [default: 1g]
     #[arg(long, value_name = "SIZE")]
     pub(crate) target_space: Option<Size>,
+    /// Keep its files in this directory, not in memory
+    #[arg(long, value_name = "DIR", conflicts_with = "target_space")]
+    pub(crate) target_directory: Option<PathBuf>,
     /// Core of its reactor [default: the first without jobs]
     #[arg(long, value_name = "CORE")]
     pub(crate) target_core: Option<usize>,
@@ -203,6 +212,7 @@ impl EmbeddedArgs {
     pub(crate) fn given(&self) -> Option<&'static str> {
         let flags = [
             (self.target_space.is_some(), "--target-space"),
+            (self.target_directory.is_some(), "--target-directory"),
             (self.target_core.is_some(), "--target-core"),
             (self.target_credits.is_some(), "--target-credits"),
             (self.target_misbehave.is_some(), "--target-misbehave"),
@@ -220,6 +230,9 @@ pub(crate) struct OutputArgs {
     /// The same as --output-format terse
     #[arg(long)]
     pub(crate) minimal: bool,
+    /// Report what there is so far every so often, in the same format and to the same place
+    #[arg(long, value_name = "TIME")]
+    pub(crate) status_interval: Option<Interval>,
     /// File to report to, instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -1,7 +1,7 @@
-//! Options of jobs on the command line of `run`, as fio takes them: `--name=j --rw=read`.
+//! Options of jobs on the command line of `run` and `perf`, as fio takes them: `--name=j --rw=read`.
 //!
 //! They are fio's, not clap's: a table of their own says what they are. What is in it and is no flag
-//! of `run` itself is taken out before clap looks.
+//! of the command itself is taken out before clap looks.
 
 use std::ffi::OsString;
 
@@ -11,8 +11,33 @@ use workload::Argument;
 use crate::Usage;
 use crate::cli::Cli;
 
-/// fio's own flags that are left to it.
-const LEFT_TO_FIO: [&str; 3] = ["client", "server", "daemonize"];
+/// Flags of fio itself that are refused by name, and what to do instead.
+const NOT_OURS: [(&str, &str); 22] = [
+    ("client", LEFT_TO_FIO),
+    ("server", LEFT_TO_FIO),
+    ("remote-config", LEFT_TO_FIO),
+    ("daemonize", LEFT_TO_FIO),
+    ("trigger", LEFT_TO_FIO),
+    ("trigger-file", LEFT_TO_FIO),
+    ("trigger-timeout", LEFT_TO_FIO),
+    ("trigger-remote", LEFT_TO_FIO),
+    ("idle-prof", "the report says how busy each reactor was"),
+    ("eta", "there is a progress line, on terminals only"),
+    ("eta-interval", "there is a progress line, on terminals only"),
+    ("eta-newline", "use --status-interval"),
+    ("bandwidth-log", "use --write_bw_log=PREFIX"),
+    ("latency-log", "use --write_lat_log=PREFIX"),
+    ("append-terse", "use --minimal"),
+    ("terse-version", "--minimal is version 3"),
+    ("max-jobs", "there may be 1024 jobs"),
+    ("alloc-size", "memory for jobs is not limited"),
+    ("aux-path", "files are written to the present directory"),
+    ("debug", "use -v, or RUST_LOG"),
+    ("readonly", "a job that reads only says so: rw=read or rw=randread"),
+    ("warnings-fatal", "there are no warnings about jobs: what is wrong is an error"),
+];
+const LEFT_TO_FIO: &str =
+    "it is left to fio itself: run fio with tools/fio-engine, which drives this client";
 
 /// What clap is to read, and what it is not.
 pub(crate) fn split(
@@ -24,21 +49,20 @@ pub(crate) fn split(
     while all.peek().is_some_and(|arg| arg.to_str().is_some_and(|arg| arg.starts_with('-'))) {
         rest.extend(all.next());
     }
-    if all.peek().is_none_or(|command| command != "run") {
+    let command = all.peek().and_then(|command| command.to_str());
+    let Some(command) = command.filter(|command| ["run", "perf"].contains(command)) else {
         rest.extend(all);
         return Ok((rest, arguments));
-    }
-    let own = own_flags();
+    };
+    let own = own_flags(command);
     while let Some(arg) = all.next() {
         let text = arg.to_str().and_then(|arg| arg.strip_prefix("--"));
         let (key, value) = match text.map(|text| text.split_once('=')) {
             Some(Some((key, value))) => (key.to_owned(), Some(value.to_owned())),
             _ => (text.unwrap_or("").to_owned(), None),
         };
-        if LEFT_TO_FIO.contains(&key.as_str()) {
-            return Err(Usage(format!(
-                "--{key} is left to fio itself: run fio with tools/fio-engine, which drives this client"
-            )));
+        if let Some((name, instead)) = NOT_OURS.iter().find(|(name, _)| *name == key) {
+            return Err(Usage(format!("--{name} is not supported: {instead}")));
         }
         let option = workload::option(&key).filter(|_| !own.contains(&key));
         let Some(option) = option else {
@@ -59,11 +83,11 @@ pub(crate) fn split(
     Ok((rest, arguments))
 }
 
-/// Long flags of `run`.
-fn own_flags() -> Vec<String> {
-    let command = Cli::command();
-    let run = command.find_subcommand("run");
-    let flags = run.into_iter().flat_map(|run| run.get_arguments());
+/// Long flags of a command.
+fn own_flags(name: &str) -> Vec<String> {
+    let all = Cli::command();
+    let command = all.find_subcommand(name);
+    let flags = command.into_iter().flat_map(|command| command.get_arguments());
     let longs = flags.filter_map(|flag| flag.get_long());
     longs.chain(["help", "version", "verbose"]).map(str::to_owned).collect()
 }
@@ -87,14 +111,25 @@ mod tests {
         );
         assert_eq!(rest, ["initiator", "run", "--embedded", "--output", "x", "a.fio"]);
         assert_eq!(jobs, ["name=j", "rw=randread", "thread=", "size=1m"]);
-        let (rest, jobs) = parts("initiator perf --size 1m");
-        assert_eq!((rest.len(), jobs.len()), (4, 0), "perf's flags are its own");
+        let (rest, jobs) =
+            parts("initiator perf --size 1m --rate_process=poisson -q 4 --rate_iops 9");
+        assert_eq!(
+            rest,
+            ["initiator", "perf", "--size", "1m", "-q", "4"],
+            "perf's flags are its own"
+        );
+        assert_eq!(jobs, ["rate_process=poisson", "rate_iops=9"]);
+        let (rest, jobs) = parts("initiator target --name=x");
+        assert_eq!((rest.len(), jobs.len()), (3, 0));
     }
 
     #[test]
     fn fios_client_and_server_are_refused_by_name() {
         let words = "initiator run --client=host a.fio".split(' ').map(Into::into);
         let error = split(words).expect_err("it is fio's");
-        assert!(error.0.starts_with("--client is left to fio itself"), "{}", error.0);
+        assert!(error.0.starts_with("--client is not supported: it is left to fio"), "{}", error.0);
+        let words = "initiator run --eta never a.fio".split(' ').map(Into::into);
+        let error = split(words).expect_err("it is fio's");
+        assert!(error.0.starts_with("--eta is not supported: there is a progress line"));
     }
 }

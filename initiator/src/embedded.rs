@@ -105,11 +105,15 @@ fn target_config(
 ) -> target::Config {
     let default = target::Config::default();
     let capacity_bytes = args.target_space.as_ref().map_or(SPACE_DEFAULT, |space| space.0);
+    let storage = match &args.target_directory {
+        Some(directory) => Storage::Directory(directory.clone()),
+        None => Storage::Memory { capacity_bytes },
+    };
     let credits = args.target_credits.unwrap_or(default.credits);
     target::Config {
         listen: ([127, 0, 0, 1], 0).into(),
         mount: ([127, 0, 0, 1], 0).into(),
-        storage: Storage::Memory { capacity_bytes },
+        storage,
         credits,
         payload_bytes_max: engine::buffer_len(jobs.iter()).clamp(PAYLOAD_MIN, PAYLOAD_MAX),
         // One for each call that can be open, so that no call waits for another's.

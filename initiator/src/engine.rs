@@ -23,6 +23,7 @@ use workload::{Instance, Job, JobResult};
 use crate::config::Settings;
 use crate::job_poller::{Assignment, EVENTS_MAX, Event, JobPoller, Outcome};
 use crate::progress::ProgressLine;
+use crate::status::Status;
 
 /// How often the main thread looks up.
 const TICK: Duration = Duration::from_millis(50);
@@ -86,7 +87,11 @@ pub(crate) fn threads_max(jobs: &[Job]) -> usize {
 ///
 /// # Errors
 /// A job that could not begin. (One that failed has its failure in its result.)
-pub(crate) fn execute<P: Provider>(provider: &P, plan: &Plan<'_>) -> Result<Ran> {
+pub(crate) fn execute<P: Provider>(
+    provider: &P,
+    plan: &Plan<'_>,
+    status: &mut Status<'_>,
+) -> Result<Ran> {
     let interrupt = signals::install()?;
     let threads = plan.jobs.iter().zip(plan.site_of_job);
     let sites = threads.flat_map(|(job, &site)| std::iter::repeat_n(site, job.numjobs as usize));
@@ -95,12 +100,15 @@ pub(crate) fn execute<P: Provider>(provider: &P, plan: &Plan<'_>) -> Result<Ran>
     stages.dedup();
     let mut ran = Ran::default();
     let mut numbered = Vec::new();
+    status.begin(&all);
     for stage in stages {
         if interrupt.is_stopped() {
             break;
         }
         let threads: Vec<_> = all.iter().filter(|(thread, _)| thread.job.stage == stage).collect();
-        let (outcomes, reactors) = Stage { plan, interrupt: &interrupt }.run(provider, &threads)?;
+        let stage = Stage { plan, interrupt: &interrupt };
+        let (outcomes, reactors) = stage.run(provider, &threads, status)?;
+        status.ended(&outcomes, &reactors);
         ran.reactors.extend(reactors);
         for mut outcome in outcomes {
             let results = std::mem::replace(&mut outcome.results, Ok(Vec::new()));
@@ -124,9 +132,14 @@ impl Stage<'_> {
         &self,
         provider: &P,
         threads: &[&(Instance, usize)],
+        status: &mut Status<'_>,
     ) -> Result<(Vec<Outcome>, Vec<ReactorStats>)> {
-        let work = self.assign(threads)?;
-        let (tell, told) = bounded(EVENTS_MAX * work.iter().map(|(_, w)| w.len()).sum::<usize>());
+        let mut work = self.assign(threads)?;
+        for (number, assignment) in work.iter_mut().flat_map(|(_, w)| w).enumerate() {
+            (assignment.number, assignment.asked) = (number, status.asked());
+        }
+        let pollers = work.iter().map(|(_, w)| w.len()).sum::<usize>();
+        let (tell, told) = bounded(EVENTS_MAX * pollers);
         let stop = StopToken::new();
         let config = ReactorConfig {
             idle: self.plan.idle,
@@ -140,22 +153,30 @@ impl Stage<'_> {
             handles.push(start(core, config.clone(), provider.clone(), assignments, tell.clone())?);
         }
         drop(tell);
-        let outcomes = self.watch(&told, &stop);
+        status.watch(pollers, handles.iter().map(ReactorHandle::mailbox).collect());
+        let outcomes = self.watch(&told, &stop, status);
         let joined = handles.into_iter().map(ReactorHandle::join);
         let reactors = joined.collect::<Result<Vec<_>, _>>()?;
         if let Some(cut_off) = reactors.iter().find(|stats| !stats.undrained.is_empty()) {
             bail!("{}: {} did not end in time", cut_off.name, cut_off.undrained.join(", "));
         }
+        status.check()?;
         Ok((outcomes, reactors))
     }
 
     /// Until every poller has ended.
-    fn watch(&self, told: &Receiver<Event>, stop: &StopToken) -> Vec<Outcome> {
+    fn watch(
+        &self,
+        told: &Receiver<Event>,
+        stop: &StopToken,
+        status: &mut Status<'_>,
+    ) -> Vec<Outcome> {
         let mut line = ProgressLine::new(self.plan.progress);
         let mut outcomes = Vec::new();
         loop {
             match told.recv_timeout(TICK) {
                 Ok(Event::Started(watched, reconnecting)) => line.add(watched, reconnecting),
+                Ok(Event::Status(outcome)) => status.answered(*outcome),
                 Ok(Event::Ended(outcome)) => {
                     // Jobs that cannot begin end the whole; ones that fail only themselves.
                     if outcome.results.is_err() {
@@ -166,10 +187,11 @@ impl Stage<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return outcomes,
             }
-            if self.interrupt.is_stopped() {
+            if self.interrupt.is_stopped() || status.check().is_err() {
                 stop.stop();
             }
             line.draw();
+            status.look(&outcomes, &line);
         }
     }
 
@@ -222,7 +244,9 @@ impl Stage<'_> {
             transport,
         };
         let (directory, endpoint) = (located.rest.clone(), settings.endpoint_config()?);
-        Ok(Assignment { site, url: url.clone(), mount, endpoint, directory, instances })
+        let url = url.clone();
+        let (number, asked) = Default::default();
+        Ok(Assignment { site, url, mount, endpoint, directory, instances, number, asked })
     }
 }
 

@@ -10,7 +10,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use client::{Client, MountConfig, MountState};
 use crossbeam_channel::Sender;
@@ -44,22 +44,30 @@ pub(crate) struct Assignment {
     pub(crate) directory: String,
     /// What runs.
     pub(crate) instances: Vec<Instance>,
+    /// Which of its stage's pollers it is.
+    pub(crate) number: usize,
+    /// When it changes, it is asked how things are.
+    pub(crate) asked: Arc<AtomicU64>,
 }
 
 /// What a poller tells.
 pub(crate) enum Event {
     /// The jobs run; here is where to see how far they are, and how many connections are down.
     Started(Vec<(Instance, Arc<workload::Progress>)>, Arc<AtomicUsize>),
+    /// It was asked: what has come of it so far.
+    Status(Box<Outcome>),
     /// All is over, and the mount is gone.
     Ended(Box<Outcome>),
 }
 
-/// Events of one poller in its life.
-pub(crate) const EVENTS_MAX: usize = 2;
+/// Events of one poller that wait to be taken: nobody asks again before there was an answer.
+pub(crate) const EVENTS_MAX: usize = 3;
 
 /// What came of an assignment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outcome {
+    /// Of its stage's pollers.
+    pub(crate) number: usize,
     pub(crate) site: usize,
     /// By index of the instance; or why nothing ran.
     pub(crate) results: Result<Vec<(u32, JobResult)>, String>,
@@ -87,6 +95,9 @@ pub(crate) struct JobPoller<P: Provider> {
     url: String,
     instances: Vec<Instance>,
     events: Sender<Event>,
+    number: usize,
+    asked: Arc<AtomicU64>,
+    answered: u64,
     /// Pollers of this reactor that are not done; the last one stops it.
     pending: Rc<Cell<usize>>,
     progress: Vec<Arc<workload::Progress>>,
@@ -113,7 +124,8 @@ impl<P: Provider> JobPoller<P> {
         pending: Rc<Cell<usize>>,
         now: Timestamp,
     ) -> Result<Self, client::Error> {
-        let Assignment { site, url, mount, endpoint, directory, instances } = assignment;
+        let Assignment { site, url, mount, endpoint, directory, instances, number, asked } =
+            assignment;
         let mut client = Client::new(provider, endpoint);
         let id = client.mount(&mount, now)?;
         Ok(Self {
@@ -123,6 +135,9 @@ impl<P: Provider> JobPoller<P> {
             url,
             instances,
             events,
+            number,
+            answered: asked.load(Ordering::Relaxed),
+            asked,
             pending,
             progress: Vec::new(),
             reconnecting: Arc::default(),
@@ -210,14 +225,44 @@ impl<P: Provider> JobPoller<P> {
         let State::Running(runners) = std::mem::replace(&mut self.state, State::Unmounting) else {
             return;
         };
-        let mut results = runners.into_results();
+        self.results = Some(Ok(self.numbered(runners.into_results())));
+    }
+
+    /// Results with the indices of their instances and their share of the thread's time.
+    fn numbered(&self, mut results: Vec<JobResult>) -> Vec<(u32, JobResult)> {
         let now = thread_cpu();
         let cpu = share_of_cpu(&self.cpu_at_start.unwrap_or(now), &now, results.len() as u64);
         for result in &mut results {
             result.cpu = cpu;
         }
         let indices = self.instances.iter().map(|instance| instance.index);
-        self.results = Some(Ok(indices.zip(results).collect()));
+        indices.zip(results).collect()
+    }
+
+    /// Tells who asks how things are.
+    #[cold]
+    fn answer(&mut self, asked: u64, now: Timestamp) {
+        self.answered = asked;
+        let results = match &self.state {
+            State::Running(runners) => Ok(self.numbered(runners.results_so_far(now.0))),
+            _ => self.results.clone().unwrap_or_else(|| Ok(Vec::new())),
+        };
+        let outcome = self.outcome(results);
+        self.tell(Event::Status(Box::new(outcome)));
+    }
+
+    fn outcome(&self, results: Result<Vec<(u32, JobResult)>, String>) -> Outcome {
+        let MountBackend { client, mount, .. } = &self.backend;
+        Outcome {
+            number: self.number,
+            site: self.site,
+            results,
+            counters: client.counters(*mount).unwrap_or_default(),
+            connections: client.connection_counters(*mount),
+            credits_granted: self.credits_granted.or_else(|| client.credits_granted(*mount)),
+            jukebox_waits: client.jukebox_waits(*mount),
+            memory: self.memory.clone(),
+        }
     }
 
     fn unmount(&mut self, now: Timestamp) -> Progress {
@@ -241,15 +286,8 @@ impl<P: Provider> JobPoller<P> {
 
     fn end(&mut self, turn: &mut Turn<'_>) -> Progress {
         self.state = State::Done;
-        let outcome = Outcome {
-            site: self.site,
-            results: self.results.take().unwrap_or_else(|| Ok(Vec::new())),
-            counters: self.backend.client.counters(self.backend.mount).unwrap_or_default(),
-            connections: self.backend.client.connection_counters(self.backend.mount),
-            credits_granted: self.credits_granted,
-            jukebox_waits: self.backend.client.jukebox_waits(self.backend.mount),
-            memory: self.memory.take(),
-        };
+        let results = self.results.take().unwrap_or_else(|| Ok(Vec::new()));
+        let outcome = self.outcome(results);
         self.tell(Event::Ended(Box::new(outcome)));
         self.pending.set(self.pending.get() - 1);
         if self.pending.get() == 0 {
@@ -272,6 +310,10 @@ impl<P: Provider> Poller for JobPoller<P> {
     fn poll(&mut self, turn: &mut Turn<'_>) -> Progress {
         let (now, stopping) = (turn.now(), turn.stopping());
         self.backend.now = now;
+        let asked = self.asked.load(Ordering::Relaxed);
+        if asked != self.answered {
+            self.answer(asked, now);
+        }
         match self.state {
             State::Running(_) => self.running(now, stopping),
             State::Mounting => self.mounting(now, stopping),

@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod run;
 mod session;
+mod status;
 mod target_cmd;
 mod values;
 
@@ -57,8 +58,10 @@ fn main() -> ExitCode {
         }
     };
     let mut cli = Cli::parse_from(rest);
-    if let Command::Run(args) = &mut cli.command {
-        args.arguments = arguments;
+    match &mut cli.command {
+        Command::Run(args) => args.arguments = arguments,
+        Command::Perf(args) => args.arguments = arguments,
+        _ => {}
     }
     log_to_stderr(cli.verbose);
     let ended = match cli.command {

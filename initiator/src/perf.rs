@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use client::NfsUrl;
-use workload::{Flag, Job};
+use workload::{Argument, Flag, Job};
 
 use crate::Usage;
 use crate::cli::{PerfArgs, ProviderName};
@@ -71,6 +71,11 @@ fn job(args: &PerfArgs, settings: &Settings) -> Result<Job> {
     if args.runtime.chars().any(|c| ('1'..='9').contains(&c)) {
         flags.push(Flag { flag: "-t".into(), option: "time_based".into(), value: None });
     }
+    flags.extend(args.arguments.iter().map(|Argument { option, value }| Flag {
+        flag: format!("--{option}"),
+        option: option.clone(),
+        value: value.clone(),
+    }));
     let job = Job::from_flags("perf", flags).map_err(|error| Usage(error.to_string()))?;
     Ok(job)
 }

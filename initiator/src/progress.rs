@@ -62,6 +62,14 @@ impl ProgressLine {
         self.watched.extend(watched.into_iter().map(watch));
     }
 
+    /// Does something to the terminal that the line is on.
+    pub(crate) fn aside(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
     /// Draws the line, if it is time.
     pub(crate) fn draw(&mut self) {
         let since = self.drawn.elapsed();

@@ -88,8 +88,12 @@ fn own_lines(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
     for row in cells.chunks(5) {
         writeln!(out, "  xprt         : {}", row.join(", "))?;
     }
-    writeln!(out, "\nReactors:")?;
-    for (core, role, stats) in reactors(facts) {
+    let reactors = reactors(facts);
+    // Those that still run are not told of.
+    if !reactors.is_empty() {
+        writeln!(out, "\nReactors:")?;
+    }
+    for (core, role, stats) in reactors {
         writeln!(
             out,
             "  core {core:<8}: {role}, busy={:.1}%, idle={:.1}%, asleep={:.1}%, turns={}, longest turn={} usec, stalls={}",

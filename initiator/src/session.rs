@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use reactor::{signals, usable_cores};
@@ -17,6 +18,7 @@ use crate::embedded::{Embedded, Served};
 use crate::engine::{self, Plan, Ran, Site};
 use crate::placement::{self, Placement, Wanted};
 use crate::report;
+use crate::status::Status;
 
 /// What shells add to a signal's number.
 const SIGNAL_BASE: i32 = 128;
@@ -40,7 +42,8 @@ impl Session<'_> {
         let sites = [embedded.site.clone()];
         let site_of_job = vec![0; self.jobs.len()];
         self.banner(&mut sink)?;
-        let ran = self.execute(&embedded.fabric.clone(), &sites, &site_of_job, &placement)?;
+        let fabric = embedded.fabric.clone();
+        let ran = self.execute(&fabric, ("soft", &sites, &site_of_job), &placement, &mut sink)?;
         let served = embedded.finish()?;
         self.finish(sink, "soft", &sites, &ran, Some(&served))
     }
@@ -52,7 +55,8 @@ impl Session<'_> {
         let mut sink = Sink::open(self.output)?;
         let placement = self.place(false, None)?;
         self.banner(&mut sink)?;
-        let ran = self.execute(&verbs::ibv::Ibv, sites, site_of_job, &placement)?;
+        let ran =
+            self.execute(&verbs::ibv::Ibv, ("ibv", sites, site_of_job), &placement, &mut sink)?;
         self.finish(sink, "ibv", sites, &ran, None)
     }
 
@@ -89,9 +93,9 @@ impl Session<'_> {
     fn execute<P: Provider>(
         &self,
         provider: &P,
-        sites: &[Site],
-        site_of_job: &[usize],
+        (name, sites, site_of_job): (&'static str, &[Site], &[usize]),
         placement: &Placement,
+        sink: &mut Sink,
     ) -> Result<Ran> {
         let plan = Plan {
             settings: &self.settings,
@@ -102,7 +106,21 @@ impl Session<'_> {
             idle: placement.idle,
             progress: std::io::stdout().is_terminal(),
         };
-        engine::execute(provider, &plan)
+        let every = self.output.status_interval.as_ref().map(|time| Duration::from_nanos(time.0));
+        let mut status = Status::new(every, |ran| {
+            sink.write(&self.render(&report::Facts { provider: name, sites, ran, served: None }))
+        });
+        engine::execute(provider, &plan, &mut status)
+    }
+
+    /// The report, in the format that was asked for.
+    fn render(&self, facts: &report::Facts<'_>) -> String {
+        match self.output.format() {
+            OutputFormat::Normal => report::text(facts, self.global_options.clone()),
+            OutputFormat::Terse => report::terse(facts),
+            OutputFormat::Json => report::json(facts, self.global_options.clone(), false),
+            OutputFormat::JsonPlus => report::json(facts, self.global_options.clone(), true),
+        }
     }
 
     fn finish(
@@ -117,14 +135,9 @@ impl Session<'_> {
         if let Some(html) = &mut sink.html {
             html.write(&report::html(&facts, self.global_options.clone()))?;
         }
-        let report = match self.output.format() {
-            OutputFormat::Normal => report::text(&facts, self.global_options),
-            OutputFormat::Terse => report::terse(&facts),
-            OutputFormat::Json => report::json(&facts, self.global_options, false),
-            OutputFormat::JsonPlus => report::json(&facts, self.global_options, true),
-        };
-        sink.write(&report)?;
+        sink.write(&self.render(&facts))?;
         write_logs(&ran.results)?;
+        note_states(&ran.results);
         if let Some(failure) = ran.results.iter().find_map(|result| result.failure.as_ref()) {
             eprintln!("initiator: {}", failure.message);
             return Ok(ExitCode::from(EXIT_FAILURE));
@@ -152,6 +165,18 @@ fn write_logs(results: &[JobResult]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a later run can verify.
+fn note_states(results: &[JobResult]) {
+    for result in results {
+        let Some(path) = &result.verify_state else { continue };
+        let name = &result.job.name;
+        eprintln!(
+            "initiator: note: job '{name}': what it wrote is in ./{path}; \
+             verify_only=1 verify_state_load=1 verifies that"
+        );
+    }
 }
 
 /// Where the reports go. Files are made before the run, so that a wrong name costs no time.

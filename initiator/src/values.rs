@@ -9,6 +9,9 @@ use serde::Deserialize;
 /// Most cores in a list, and the largest number of one.
 const CORES_MAX: usize = 4096;
 
+/// Reports more often than this would be all that the main thread does.
+const INTERVAL_NS_MIN: u64 = 100_000_000;
+
 /// A TOML value as the text that the command line would have.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -69,6 +72,10 @@ value!(
     Size(u64)
 );
 value!(
+    /// A time in nanoseconds as fio writes it, seconds unless it says: `10`, `500ms`.
+    Interval(u64)
+);
+value!(
     /// Cores as the kernel lists them: `0,2-3`.
     Cores(Vec<usize>)
 );
@@ -102,6 +109,17 @@ value!(
 pub(crate) enum SecurityFlavor {
     Sys,
     None,
+}
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match workload::parse_time_ns(text)? {
+            ns if ns < INTERVAL_NS_MIN => Err(format!("'{text}' is too often: at least 100ms")),
+            ns => Ok(Self(ns)),
+        }
+    }
 }
 
 impl FromStr for Size {

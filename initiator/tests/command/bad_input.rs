@@ -142,3 +142,32 @@ fn reserving_pages_on_a_node_that_is_not_there() {
     initiator("hugepages reserve 1 --node 999").fails(1, &["NUMA node 999"]);
     initiator("hugepages").status(0);
 }
+
+#[test]
+fn nothing_of_a_file_runs_that_is_wrong_further_down_nor_of_one_before_it() {
+    let served = tempfile::tempdir().expect("a place");
+    let good = TempFile::new("good.fio", "[a]\nrw=write\nsize=64k\n");
+    let half = TempFile::new("half.fio", "[b]\nrw=write\nsize=64k\n[c]\nrw=write\nsiz");
+    let (good, half) = (good.path(), half.path());
+    for files in [format!("{}", half.display()), format!("{} {}", good.display(), half.display())] {
+        let line = format!("run --embedded --target-directory {} {files}", served.path().display());
+        initiator(&line).fails(1, &["half.fio:6:1: option 'siz' is unknown"]);
+        let made = std::fs::read_dir(served.path()).expect("it is there").count();
+        assert_eq!(made, 0, "no job wrote anything");
+    }
+}
+
+#[test]
+fn a_job_file_that_is_huge_or_no_text_is_refused_at_once() {
+    use std::time::{Duration, Instant};
+
+    let binary = std::env::current_exe().expect("a test is a program");
+    let began = Instant::now();
+    initiator(&format!("run --embedded {}", binary.display())).fails(1, &[":1:1: ", "job file"]);
+    let huge = TempFile::new("huge.fio", "");
+    let file = std::fs::File::options().write(true).open(huge.path()).expect("it is there");
+    file.set_len(100 << 20).expect("a hole");
+    let says = "huge.fio:1:1: the job file has more than 1048576 bytes";
+    initiator(&format!("run --embedded {}", huge.path().display())).fails(1, &[says]);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}

@@ -212,3 +212,24 @@ fn the_report_is_also_written_as_a_page() {
     assert!(page.contains("<svg class=\"chart\""), "there are charts");
     initiator("perf -t 0 --html /nowhere/report.html").fails(1, &["--html /nowhere/report.html"]);
 }
+
+#[test]
+fn any_option_of_a_job_is_a_flag_of_perf() {
+    let report = perf("-t 1 --size 1m --rate_iops=200 --rate_process linear --name=paced");
+    assert_eq!(report["jobs"][0]["jobname"], "paced");
+    let ios = count(&report, "/jobs/0/read/total_ios");
+    // Fewer where the machine is busy; as fast as it goes would be thousands.
+    assert!((1..=210).contains(&ios), "{ios}");
+    let report = perf("-t 0 --size 1m --blocksize=64k --loops=2");
+    assert_eq!(count(&report, "/jobs/0/read/total_ios"), 32);
+}
+
+#[test]
+fn the_embedded_target_keeps_its_files_where_it_is_told() {
+    let place = tempfile::tempdir().expect("a place for files");
+    let line = "-t 0 --size 1m -w write --buffer_pattern=0xa1b2c3d4 --target-directory";
+    perf(&format!("{line} {}", place.path().display()));
+    let bytes = std::fs::read(place.path().join("perf.0.0")).expect("it is there");
+    assert_eq!(bytes.len(), 1 << 20);
+    assert!(bytes.chunks(4).all(|word| word == [0xa1, 0xb2, 0xc3, 0xd4]));
+}

@@ -5,5 +5,7 @@ mod bad_input;
 mod faults;
 mod jobs;
 mod signals;
+mod state;
+mod status;
 mod support;
 mod usage;

@@ -248,7 +248,7 @@ impl Job {
             filesize: None,
             number_ios: None,
             iodepth: 1,
-            depth: DepthOptions { batch: None, complete_min: 1, low: None },
+            depth: DepthOptions { batch: None, complete_min: 1, complete_max: None, low: None },
             numjobs: 1,
             runtime_ns: None,
             time_based: false,
@@ -305,6 +305,8 @@ impl Job {
                 fatal: false,
                 dump: false,
                 only: false,
+                state_save: false,
+                state_load: false,
             },
             do_verify: true,
             logs: LogOptions::default(),
@@ -380,6 +382,24 @@ impl Job {
             (false, true) => Durability::Kept,
             (false, false) => Durability::Bare,
         }
+    }
+
+    /// Does it keep what it writes in a file, for a later run to check?
+    pub(crate) fn saves_state(&self) -> bool {
+        self.verify_options.state_save
+            && self.verify.is_on()
+            && self.rw.writes()
+            && !self.only_checks()
+    }
+
+    /// Does it check what an earlier run wrote, and nothing else?
+    pub(crate) fn only_checks(&self) -> bool {
+        self.verify_options.state_load || (self.verify_options.only && self.rw.writes())
+    }
+
+    /// Does it check, when all that it does is done?
+    pub(crate) fn checks_at_end(&self) -> bool {
+        self.verifies_writes() || self.verify_options.state_load
     }
 
     /// Does it read back and check what it wrote, after writing?

@@ -27,7 +27,7 @@ pub use job::{
     Instance, Job, LatencyTarget, LogOptions, PaceOptions, RandomOptions, RateProcess, Rw,
     Sequence, Skew, SteadyState, ThinkOptions, Verify, VerifyOptions, Zone,
 };
-pub use jobfile::size::size as parse_size;
+pub use jobfile::size::{size as parse_size, time_ns as parse_time_ns};
 pub use jobfile::{
     Argument, Effect, JOB_FILE_BYTES_MAX, JobFile, LINE_BYTES_MAX, OptionDoc, option, options,
 };

@@ -35,6 +35,7 @@ impl Rng {
     }
 
     /// A number below `n`, which must not be 0.
+    #[cfg(test)]
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
@@ -45,8 +46,23 @@ const POOL_BYTES: usize = 64 << 10;
 /// A fill begins anywhere in the first so many bytes of the pool.
 const SHIFT_BYTES: u64 = 4096;
 
+/// Data of two pages differs at least here.
+const PAGE_BYTES: usize = 4096;
+
+/// Makes data its own: each page gets its place, and a number, at its end. (The front of a block may
+/// be a verify header.)
+pub(crate) fn mark_pages(block: &mut [u8], offset: u64, number: u64) {
+    for (page, data) in block.chunks_mut(PAGE_BYTES).enumerate() {
+        let at = offset + (page * PAGE_BYTES) as u64;
+        let mark = u128::from(number) << 64 | u128::from(at);
+        let len = data.len().min(size_of::<u128>());
+        let tail = data.len() - len;
+        data[tail..].copy_from_slice(&mark.to_le_bytes()[..len]);
+    }
+}
+
 /// Data that does not compress, at the price of a copy: made once, used from a random place on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DataPool {
     bytes: Box<[u8]>,
     rng: Rng,
@@ -60,10 +76,16 @@ impl DataPool {
         DataPool { bytes, rng }
     }
 
-    /// Fills `data`.
+    /// Fills `data`, each time otherwise.
     pub(crate) fn fill(&mut self, data: &mut [u8]) {
-        for part in data.chunks_mut(POOL_BYTES) {
-            let from = self.rng.below(SHIFT_BYTES) as usize;
+        let number = self.rng.next();
+        self.fill_as(number, data);
+    }
+
+    /// Fills `data` with what belongs to this number.
+    pub(crate) fn fill_as(&self, number: u64, data: &mut [u8]) {
+        for (index, part) in (0..).zip(data.chunks_mut(POOL_BYTES)) {
+            let from = (mix(number ^ index) % SHIFT_BYTES) as usize;
             part.copy_from_slice(&self.bytes[from..from + part.len()]);
         }
     }

@@ -28,6 +28,8 @@ mod regions;
 mod samples;
 mod set;
 mod slots;
+#[cfg(test)]
+mod state_tests;
 mod steady;
 mod steps;
 #[cfg(test)]
@@ -46,6 +48,7 @@ use log::Logger;
 use pace::{Minimum, Pace, Think};
 use samples::Sampler;
 use slots::Slots;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use steady::SteadyWatch;
 
@@ -58,7 +61,8 @@ const STARVED_NS_MAX: u64 = 10_000_000_000;
 const EIO: i32 = 5;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
-const ETIME: i32 = 62;
+/// What fio reports for an operation that took too long.
+const ETIMEDOUT: i32 = 110;
 const ENOBUFS: i32 = 105;
 /// What fio reports for a block that does not verify.
 const EILSEQ: i32 = 84;
@@ -136,6 +140,8 @@ pub struct Runner<B: Backend> {
     think: Think,
     minimum: Minimum,
     gate: Gate,
+    /// Completions that `iodepth_batch_complete_max` leaves for the next turn.
+    arrived: VecDeque<IoDone<B::File, B::Buf>>,
     search: Option<Search>,
     steady: Option<SteadyWatch>,
     logger: Option<Logger>,
@@ -201,10 +207,14 @@ impl<B: Backend> Runner<B> {
             think: Think::new(&job.think),
             minimum: Minimum::default(),
             gate: Gate::new(&job),
+            arrived: VecDeque::with_capacity(match job.depth.complete_max {
+                Some(_) => job.iodepth as usize,
+                None => 0,
+            }),
             search: Search::new(&job),
             steady: SteadyWatch::new(&job),
             logger: None,
-            verify: Verify::new(&job, seed, thread),
+            verify: Verify::new(&job, seed, instance.index, thread),
             pass_limit: 0,
             loop_bytes_all: 0,
             data: DataPool::new(seed),
@@ -233,7 +243,7 @@ impl<B: Backend> Runner<B> {
     pub fn turn(&mut self, now_ns: u64, backend: &mut B) -> RunnerProgress {
         self.begin(now_ns, backend);
         if self.in_flight > 0 {
-            backend.poll(now_ns, &mut |done| self.complete(done));
+            backend.poll(now_ns, &mut |done| self.arrive(done));
         }
         self.end(now_ns)
     }
@@ -262,6 +272,7 @@ impl<B: Backend> Runner<B> {
         }
         self.submitted_in_turn = 0;
         self.completed_in_turn = 0;
+        self.take_arrived(now_ns);
         self.look_around(now_ns);
         if self.is_ending() {
             self.slots.release_ready();

@@ -72,6 +72,8 @@ pub(crate) struct Memory {
     pub(crate) buffers_out: Rc<Cell<usize>>,
     pub(crate) queue: Vec<(u64, Io<u32, Buf>)>,
     pub(crate) polls: u64,
+    /// Writes are answered, and not done.
+    pub(crate) loses_writes: bool,
     /// Nothing completes while it is set.
     pub(crate) frozen: bool,
     /// How long a poll takes: what it finds has completed at its end.
@@ -100,6 +102,7 @@ impl Default for Memory {
             buffers_out: Rc::default(),
             queue: Vec::new(),
             polls: 0,
+            loses_writes: false,
             frozen: false,
             poll_ns: 0,
             submissions: 0,
@@ -158,7 +161,9 @@ impl Memory {
                 let data = self.files.get_mut(name).expect("an open file exists");
                 let end = offset as usize + part;
                 data.resize(data.len().max(end), 0);
-                data[offset as usize..end].copy_from_slice(&buf.bytes[..part]);
+                if !self.loses_writes {
+                    data[offset as usize..end].copy_from_slice(&buf.bytes[..part]);
+                }
                 (Some(buf), Ok(IoResult::Bytes(part as u32)))
             }
         };

@@ -7,6 +7,7 @@
 
 mod header;
 mod pattern;
+pub(crate) mod state;
 mod sum;
 mod written;
 
@@ -14,6 +15,7 @@ mod written;
 mod tests;
 
 use crate::job::{Job, Verify};
+use crate::random::{DataPool, mark_pages, mix};
 
 pub(crate) use header::header_bytes;
 pub use pattern::Pattern;
@@ -29,11 +31,47 @@ pub struct Stamp {
     pub generation: Option<u32>,
 }
 
+/// What blocks hold below their headers, where `verify_pattern` does not say.
+#[derive(Clone, Debug)]
+enum Content {
+    /// What follows from who wrote them, where, and with which write, so that it can be made again.
+    Random(DataPool),
+    Zeros,
+    Repeats(Pattern),
+    /// What the writer of the job makes.
+    Given,
+}
+
+impl Content {
+    fn of(job: &Job, writer: u32) -> Content {
+        match (job.verify, &job.buffer_pattern) {
+            (Verify::Sum(_), _) if job.zero_buffers => Content::Zeros,
+            (Verify::Sum(_), Some(pattern)) => Content::Repeats(pattern.clone()),
+            (Verify::Sum(_), None) => Content::Random(DataPool::new(writer.into())),
+            _ => Content::Given,
+        }
+    }
+
+    /// For the unit at `offset`.
+    fn fill(&self, unit: &mut [u8], offset: u64, generation: u64) {
+        match self {
+            Content::Random(pool) => {
+                pool.fill_as(mix(offset ^ generation << 40), unit);
+                mark_pages(unit, offset, generation);
+            }
+            Content::Zeros => unit.fill(0),
+            Content::Repeats(pattern) => pattern.fill(unit, offset),
+            Content::Given => {}
+        }
+    }
+}
+
 /// Makes and checks blocks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verifier {
     kind: Verify,
     pattern: Option<Pattern>,
+    content: Content,
     /// Bytes that one header covers.
     unit: usize,
     /// Bytes after which a pattern begins anew: a block, or, where blocks of several sizes overlap,
@@ -65,6 +103,7 @@ impl Verifier {
         Verifier {
             kind: job.verify,
             pattern: job.verify_options.pattern.clone(),
+            content: Content::of(job, writer as u32),
             unit: job.verify_unit() as usize,
             span: if job.verified_sizes().is_fixed() {
                 usize::MAX
@@ -86,16 +125,28 @@ impl Verifier {
         self.kind.is_on()
     }
 
-    /// Prepares a block for writing; `block` already holds data.
-    pub fn seal(&self, block: &mut [u8], stamp: Stamp) {
-        if let (Some(pattern), true) = (&self.pattern, self.is_on()) {
-            for (index, span) in block.chunks_mut(self.span).enumerate() {
-                pattern.fill(span, stamp.offset + (index * self.span) as u64);
-            }
+    /// Does [`Verifier::seal`] make all of a block?
+    pub(crate) fn makes_data(&self) -> bool {
+        self.is_on() && (self.pattern.is_some() || !matches!(self.content, Content::Given))
+    }
+
+    /// The blocks to check are another's, who was told apart by this.
+    pub(crate) fn expect_writer(&mut self, writer: u32) {
+        self.writer = writer;
+        if let Content::Random(pool) = &mut self.content {
+            *pool = DataPool::new(writer.into());
         }
+    }
+
+    /// Prepares a block for writing; it already holds data where that is not made here.
+    pub fn seal(&self, block: &mut [u8], stamp: Stamp) {
+        self.seal_pattern(block, stamp);
         let Verify::Sum(sum) = self.kind else { return };
         for (index, unit) in block.chunks_mut(self.unit).enumerate() {
             let offset = stamp.offset + (index * self.unit) as u64;
+            if self.pattern.is_none() {
+                self.content.fill(unit, offset, stamp.generation.unwrap_or(0).into());
+            }
             header::seal(unit, sum, Stamp { offset, ..stamp }, self.writer, self.thread);
             swap(unit, self.header_at, header_bytes(sum));
         }
@@ -125,6 +176,44 @@ impl Verifier {
         });
         self.turned = turned;
         checked
+    }
+
+    fn seal_pattern(&self, block: &mut [u8], stamp: Stamp) {
+        let Some(pattern) = self.pattern.as_ref().filter(|_| self.is_on()) else { return };
+        for (index, span) in block.chunks_mut(self.span).enumerate() {
+            pattern.fill(span, stamp.offset + (index * self.span) as u64);
+        }
+    }
+
+    /// What should have been where `block`, read at `stamp`, is not as it should be: made again.
+    /// Where only the header knows who wrote it, `None` unless that is borne out by its sum.
+    pub(crate) fn expected(
+        &self,
+        block: &[u8],
+        mismatch: &Mismatch,
+        stamp: Stamp,
+    ) -> Option<Vec<u8>> {
+        let range = mismatch.at..mismatch.at + mismatch.len;
+        let mut made = vec![0; block.len()];
+        let Verify::Sum(sum) = self.kind else {
+            self.pattern.as_ref()?;
+            self.seal_pattern(&mut made, stamp);
+            return made.get(range).map(<[u8]>::to_vec);
+        };
+        if stamp.generation.is_some() {
+            self.seal(&mut made, stamp);
+            return made.get(range).map(<[u8]>::to_vec);
+        }
+        let mut found = block.get(range.clone())?.to_vec();
+        swap(&mut found, self.header_at, header_bytes(sum));
+        let author = header::author(&found)?;
+        let mut verifier = Verifier { thread: author.thread, ..self.clone() };
+        verifier.expect_writer(author.writer);
+        verifier.seal(&mut made, Stamp { generation: Some(author.generation), ..stamp });
+        let made = made.get(range)?.to_vec();
+        let mut turned = made.clone();
+        swap(&mut turned, self.header_at, header_bytes(sum));
+        header::is_same_sum(&found, &turned, sum).then_some(made)
     }
 
     /// Checks a unit with its header in front, `at` bytes into its block.

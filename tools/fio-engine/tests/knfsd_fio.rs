@@ -98,6 +98,25 @@ fn one_thread_and_two_on_cores_of_their_own() {
 }
 
 #[test]
+fn a_wrong_option_and_a_missing_server_end_fio_with_our_sentence() {
+    let Some(server) = Server::find() else { return };
+    for (option, says) in [
+        ("--registration=secret", "registration=secret"),
+        ("--cores=1000", "cannot pin a thread to core 1000"),
+        ("--inline_send=1500", "inline_send"),
+        ("--thread=0", "thread=1 is needed"),
+    ] {
+        server.fio(&format!("--rw=read --bs=4k --size=64k {option}")).fails(&[says]);
+    }
+    // Nobody listens there.
+    server.fio("--mountport=9 --rw=read --bs=4k --size=64k").fails(&[
+        "cannot mount",
+        "MOUNT at",
+        "refused",
+    ]);
+}
+
+#[test]
 fn a_server_that_stops_in_the_middle_ends_a_soft_job_with_our_sentence() {
     let Some(server) = Server::find() else { return };
     let mut command = Command::new("fio");

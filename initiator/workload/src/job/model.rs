@@ -181,6 +181,8 @@ pub struct DepthOptions {
     pub batch: Option<u32>,
     /// `iodepth_batch_complete_min`: refill when so many have completed.
     pub complete_min: u32,
+    /// `iodepth_batch_complete_max`: take at most so many completions at once.
+    pub complete_max: Option<u32>,
     /// `iodepth_low`: refill when so few are left.
     pub low: Option<u32>,
 }
@@ -237,6 +239,10 @@ pub struct VerifyOptions {
     pub dump: bool,
     /// Check what an earlier run wrote.
     pub only: bool,
+    /// Keep in a file what has been written so far.
+    pub state_save: bool,
+    /// Check what such a file says was written.
+    pub state_load: bool,
 }
 
 /// `steadystate`.

@@ -141,6 +141,9 @@ impl Job {
             (Verify::None, _) if self.verify_options.only => {
                 return Err(self.error("verify_only", "verify_only needs verify="));
             }
+            (Verify::None, _) if self.verify_options.state_load => {
+                return Err(self.error("verify_state_load", "verify_state_load needs verify="));
+            }
             (Verify::None, _) => return Ok(()),
             (Verify::Pattern | Verify::Sum(Sum::PatternHeader), None) => {
                 return Err(self.error(
@@ -152,6 +155,10 @@ impl Job {
             _ => None,
         };
         self.check_headers(sum)?;
+        if self.verify_options.state_load && self.rw.writes() && !self.verify_options.only {
+            let message = "a job that writes would write over what it is to verify: add verify_only=1, or only read";
+            return Err(self.error("verify_state_load", message));
+        }
         let unit = u64::from(self.verify_unit());
         let blocks = self.size.unwrap_or(0) / unit;
         if self.rw.writes() && blocks > VERIFY_BLOCKS_MAX {

@@ -29,10 +29,7 @@ pub(super) enum Token {
 /// Splits a whole file; the first line that cannot be read ends it.
 pub(super) fn lex(bytes: &[u8], file: &Arc<str>) -> Result<Vec<Line>, JobError> {
     if bytes.len() > JOB_FILE_BYTES_MAX {
-        let message = format!(
-            "the job file has {} bytes; at most {JOB_FILE_BYTES_MAX} are read",
-            bytes.len()
-        );
+        let message = format!("the job file has more than {JOB_FILE_BYTES_MAX} bytes");
         return Err(JobError::new(place(file, 1, 1), message));
     }
     let mut lines = Vec::new();

@@ -48,7 +48,10 @@ fn size_factor(suffix: &str) -> Option<u64> {
 }
 
 /// A time in nanoseconds: `10` (seconds), `10s`, `1m`, `500ms`, `100us`.
-pub(crate) fn time_ns(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What is wrong with the text, and how it should look.
+pub fn time_ns(text: &str) -> Result<u64, String> {
     time_in(text, 1_000_000_000)
 }
 

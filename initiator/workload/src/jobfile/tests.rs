@@ -328,10 +328,70 @@ fn a_command_line_makes_the_jobs_that_a_file_would() {
     assert_eq!(parse(&["name=a", "bs=x"]).err().as_deref().map(|m| &m[..6]), Some("--bs: "));
 }
 
+/// Jobs, or an error with a line and a column that are in the text.
+fn jobs_or_a_place(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let Err(error) = JobFile::parse(bytes, "t") else { return Ok(()) };
+    let text = error.to_string();
+    let mut parts = text.strip_prefix("t:").unwrap_or("").splitn(3, ':');
+    let mut number = || parts.next().and_then(|part| part.parse::<usize>().ok());
+    let (line, column) = (number().unwrap_or(0), number().unwrap_or(0));
+    let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+    prop_assert!((1..=lines.len()).contains(&line), "line {line} of {}: {text}", lines.len());
+    let len = lines[line - 1].len();
+    prop_assert!((1..=len + 1).contains(&column), "column {column} of {len}: {text}");
+    Ok(())
+}
+
+/// A file that is right, and has something of everything.
+const RIGHT: &str = "; a comment\n[global]\nnfs_url=nfs://server/export\nbs=(4k*2)\nsize=1g\n\n\
+                     [one]\nrw=randrw:8\nbssplit=4k/10:64k/50:32k/40\nrwmixread=70\niodepth=32\n\
+                     random_distribution=zoned:60/10:30/20:10/70\n[two]\nstonewall\nrw=write\n\
+                     verify=crc32c\nverify_pattern=0xdeadbeef\nrate_iops=1k,2k\nname=${HOME}\n";
+
+#[test]
+fn a_file_that_is_cut_off_anywhere_gives_its_jobs_or_a_place() {
+    assert!(parse(RIGHT).is_ok());
+    for end in 0..RIGHT.len() {
+        jobs_or_a_place(&RIGHT.as_bytes()[..end]).unwrap_or_else(|error| panic!("{end}: {error}"));
+    }
+}
+
+#[test]
+fn a_file_of_the_largest_size_is_read_and_one_of_a_hundred_times_that_is_not() {
+    let lines = JOB_FILE_BYTES_MAX / 16 - 2;
+    let large = format!("[j]\nsize=1m\n{}", "description=abc\n".repeat(lines));
+    assert!(large.len() <= JOB_FILE_BYTES_MAX && parse(&large).is_ok());
+    for byte in [b'\n', b'[', b'x', 0, 0xff] {
+        let huge = vec![byte; 100 * JOB_FILE_BYTES_MAX];
+        let error = JobFile::parse(&huge, "t").err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("t:1:1: the job file has more than 1048576 bytes"));
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_give_jobs_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let _ = JobFile::parse(&bytes, "t");
+        jobs_or_a_place(&bytes)?;
+    }
+
+    /// As when the wrong file is named: a program, a picture.
+    #[test]
+    fn a_binary_file_gives_a_place(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..2000), at in 0..1900usize
+    ) {
+        bytes.insert(at.min(bytes.len()), 0xff);
+        prop_assert!(JobFile::parse(&bytes, "t").is_err());
+        jobs_or_a_place(&bytes)?;
+    }
+
+    #[test]
+    fn a_file_of_which_bytes_were_changed_gives_jobs_or_a_place(
+        changes in proptest::collection::vec((0..RIGHT.len(), any::<u8>()), 1..8), end in 0..RIGHT.len() * 2
+    ) {
+        let mut bytes = RIGHT.as_bytes().to_vec();
+        changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
+        bytes.truncate(end);
+        jobs_or_a_place(&bytes)?;
     }
 
     /// Text that gets further than random bytes do: real option names, odd values.
@@ -341,8 +401,6 @@ proptest! {
     ) {
         let name = |n: usize| options().nth(n).map_or("", |o| o.name);
         let body: String = lines.iter().map(|(o, v)| format!("{}={v}\n", name(*o))).collect();
-        if let Err(e) = JobFile::parse(format!("[j]\nsize=1m\n{body}").as_bytes(), "t") {
-            prop_assert!(e.to_string().starts_with("t:"), "{}", e);
-        }
+        jobs_or_a_place(format!("[j]\nsize=1m\n{body}").as_bytes())?;
     }
 }

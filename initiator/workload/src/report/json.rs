@@ -207,7 +207,8 @@ fn job(report: &Report, entry: &JobResult, bins: bool) -> JobJson {
         latency_us: classes(&latencies, 10..20, 1_000),
         latency_ms: classes(&latencies, 20..32, 1_000_000),
         latency_depth: entry.latency_depth,
-        latency_target: entry.job.latency_target.target_ns / 1000,
+        // fio has the one in nanoseconds and the other in microseconds.
+        latency_target: entry.job.latency_target.target_ns,
         latency_percentile: entry.job.latency_target.percentile,
         latency_window: entry.job.latency_target.window_ns / 1000,
         steadystate: steady(entry),

@@ -3,7 +3,9 @@
 use super::slots::Work;
 use super::{EILSEQ, Runner, Step};
 use crate::backend::Backend;
+use crate::generate::Region;
 use crate::job::Job;
+use crate::verify::state::{self, Saved, Shape};
 use crate::verify::{Mismatch, Stamp, VERIFY_BLOCKS_MAX, Verifier, WrittenMap};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -37,10 +39,16 @@ pub(super) struct Verify {
     owed: VecDeque<Owed>,
     /// Checks to make before the next write.
     due: u64,
+    /// Whose file of what was written it is.
+    writer: u32,
+    instance: u32,
+    saved: Option<Saved>,
+    /// Everything that was written has been looked at.
+    pub(super) is_complete: bool,
 }
 
 impl Verify {
-    pub(super) fn new(job: &Job, writer: u64, thread: u32) -> Self {
+    pub(super) fn new(job: &Job, writer: u64, instance: u32, thread: u32) -> Self {
         let backlog = if job.verifies_writes() { job.verify_options.backlog } else { 0 };
         Verify {
             verifier: Verifier::new(job, writer, thread),
@@ -56,22 +64,23 @@ impl Verify {
             },
             owed: VecDeque::with_capacity((backlog + 1) as usize),
             due: 0,
+            writer: writer as u32,
+            instance,
+            saved: None,
+            is_complete: false,
         }
     }
 
-    /// Makes room to remember every unit of the files, which have so many bytes.
-    pub(super) fn plan(
-        &mut self,
-        job: &Job,
-        lens: impl Iterator<Item = u64>,
-    ) -> Result<(), String> {
-        if !self.verifier.is_on() || !job.rw.writes() {
+    /// Makes room to remember every unit of the files, or recalls what an earlier run remembered.
+    pub(super) fn plan(&mut self, job: &Job, regions: &[Region]) -> Result<(), String> {
+        if !self.verifier.is_on() || !(job.rw.writes() || job.verify_options.state_load) {
             return Ok(());
         }
+        let reach = u64::from(job.block_bytes_max());
         let mut starts = vec![0];
         let mut total = 0;
-        for len in lens {
-            total += len.div_ceil(self.unit_bytes);
+        for region in regions {
+            total += (region.len + reach).div_ceil(self.unit_bytes);
             starts.push(total);
         }
         if total > VERIFY_BLOCKS_MAX {
@@ -80,8 +89,36 @@ impl Verify {
             ));
         }
         self.starts = starts.into();
-        self.written = Some(WrittenMap::new(total));
+        let parts = regions.iter().map(|region| (&*region.name, region.offset, region.len));
+        let shape =
+            Shape { unit_bytes: self.unit_bytes as u32, units: total, files: Shape::sum(parts) };
+        self.written = Some(self.map(job, shape)?);
         Ok(())
+    }
+
+    fn map(&mut self, job: &Job, shape: Shape) -> Result<WrittenMap, String> {
+        let path = state::path(&job.name, self.instance);
+        if job.verify_options.state_load {
+            let (map, writer) = state::load(path, shape)?;
+            self.verifier.expect_writer(writer);
+            return Ok(map);
+        }
+        if job.saves_state() {
+            let (saved, map) = Saved::begin(path, shape, self.writer)?;
+            self.saved = Some(saved);
+            return Ok(map);
+        }
+        WrittenMap::new(shape.units).map_err(|error| format!("verify: {error}"))
+    }
+
+    /// The job is over. Where its file of what it wrote is, if that is still to be verified.
+    pub(super) fn end(&mut self, went_well: bool) -> Option<String> {
+        let saved = self.saved.take()?;
+        if went_well && self.is_complete {
+            saved.remove();
+            return None;
+        }
+        Some(saved.path().display().to_string())
     }
 
     fn units(&self, bytes: u64) -> u64 {
@@ -221,7 +258,8 @@ impl<B: Backend> Runner<B> {
             return;
         }
         // Who only reads what was written before knows the writes, but not when they were.
-        let generation = expected.filter(|_| !self.job.verify_options.only);
+        let known = !self.job.verify_options.only || self.job.verify_options.state_load;
+        let generation = expected.filter(|_| known);
         let slot = self.slots.get(index);
         let Some(buf) = &slot.buf else { return };
         let last = &buf.as_ref()[..slot.len as usize];
@@ -232,13 +270,13 @@ impl<B: Backend> Runner<B> {
                 &slot.partial
             }
         };
-        match self.verify.verifier.check(block, Stamp { offset, generation }) {
-            Ok(()) => {}
-            Err(mismatch) => {
-                let bytes = &block[mismatch.at..mismatch.at + mismatch.len];
-                let dump = self.job.verify_options.dump.then(|| bytes.to_vec());
-                self.mismatched(file, offset, &mismatch, dump);
-            }
+        let stamp = Stamp { offset, generation };
+        if let Err(mismatch) = self.verify.verifier.check(block, stamp) {
+            let dump = self.job.verify_options.dump.then(|| {
+                let received = block[mismatch.at..mismatch.at + mismatch.len].to_vec();
+                (received, self.verify.verifier.expected(block, &mismatch, stamp))
+            });
+            self.mismatched(file, offset, &mismatch, dump);
         }
     }
 
@@ -255,17 +293,25 @@ impl<B: Backend> Runner<B> {
         still
     }
 
-    fn mismatched(&mut self, file: u32, offset: u64, mismatch: &Mismatch, dump: Option<Vec<u8>>) {
+    /// `dump`: what was read, and what should have been, if that can be told.
+    fn mismatched(
+        &mut self,
+        file: u32,
+        offset: u64,
+        mismatch: &Mismatch,
+        dump: Option<(Vec<u8>, Option<Vec<u8>>)>,
+    ) {
         let Mismatch { at, len, found } = mismatch;
         let path = &self.files[file as usize].path;
         let at = offset + *at as u64;
         let mut message =
             format!("verify of '{path}' failed at offset {at}, length {len}: {found}");
-        if let Some(bytes) = dump {
-            let name = format!("{}.{at}.received", path.rsplit('/').next().unwrap_or(path));
-            message += &match std::fs::write(&name, bytes) {
-                Ok(()) => format!("; what was read is in ./{name}"),
-                Err(error) => format!("; ./{name} could not be written: {error}"),
+        if let Some((received, expected)) = dump {
+            let name = format!("{}.{at}", path.rsplit('/').next().unwrap_or(path));
+            message += &dumped("what was read", &format!("{name}.received"), &received);
+            message += &match expected {
+                Some(bytes) => dumped("what should be there", &format!("{name}.expected"), &bytes),
+                None => "; what should be there is not known".to_owned(),
             };
         }
         self.verify.bad += 1;
@@ -273,5 +319,13 @@ impl<B: Backend> Runner<B> {
             return self.fail(EILSEQ, message);
         }
         self.verify.first_bad.get_or_insert(message);
+    }
+}
+
+/// Writes a block to a file in the present directory, as fio does, and says so.
+fn dumped(what: &str, name: &str, bytes: &[u8]) -> String {
+    match std::fs::write(name, bytes) {
+        Ok(()) => format!("; {what} is in ./{name}"),
+        Err(error) => format!("; ./{name} could not be written: {error}"),
     }
 }

@@ -2,13 +2,37 @@
 
 use super::log::Completed;
 use super::slots::Work;
-use super::{EIO, ETIME, Runner, owner};
+use super::{EIO, ETIMEDOUT, Runner, Step, owner};
 use crate::backend::{Backend, IoDone, IoError, IoResult};
 use crate::generate::Direction;
 
 impl<B: Backend> Runner<B> {
-    /// Takes a completion of this runner's.
-    pub(super) fn complete(&mut self, done: IoDone<B::File, B::Buf>) {
+    /// A completion of this runner's: taken, or left for the next turn.
+    #[inline]
+    pub(super) fn arrive(&mut self, done: IoDone<B::File, B::Buf>) {
+        match self.completed_in_turn < self.taken_max() {
+            true => self.complete(done),
+            false => self.arrived.push_back(done),
+        }
+    }
+
+    /// Takes what the turn before has left, as if it came now.
+    pub(super) fn take_arrived(&mut self, now_ns: u64) {
+        while self.completed_in_turn < self.taken_max() {
+            let Some(done) = self.arrived.pop_front() else { return };
+            self.complete(IoDone { done_ns: now_ns.max(done.done_ns), ..done });
+        }
+    }
+
+    #[inline]
+    fn taken_max(&self) -> u64 {
+        match self.step {
+            Step::Ramp | Step::Run => self.gate.complete_max,
+            _ => u64::MAX,
+        }
+    }
+
+    fn complete(&mut self, done: IoDone<B::File, B::Buf>) {
         let (index, now_ns) = (done.tag as u32, done.done_ns);
         let known = owner(&done) == self.id;
         let Some(slot) = self.slots.working(index).filter(|_| known) else {
@@ -123,7 +147,7 @@ impl<B: Backend> Runner<B> {
             let what = self.describe(index);
             let took_us = now_ns.saturating_sub(made) / 1000;
             self.fail(
-                ETIME,
+                ETIMEDOUT,
                 format!("{what} took {took_us} us: max_latency is {} us", most_ns / 1000),
             );
         }

@@ -11,6 +11,8 @@ pub(super) struct Gate {
     closed: bool,
     /// Most submitted in a turn.
     pub(super) batch: u32,
+    /// Most completions taken in a turn.
+    pub(super) complete_max: u64,
 }
 
 impl Gate {
@@ -21,6 +23,10 @@ impl Gate {
             refill_at: low.min(depth - job.depth.complete_min.min(depth)),
             closed: false,
             batch: job.depth.batch.unwrap_or(depth).clamp(1, depth),
+            complete_max: match job.depth.complete_max {
+                Some(max) => max.max(job.depth.complete_min).into(),
+                None => u64::MAX,
+            },
         }
     }
 

@@ -4,16 +4,17 @@ use super::slots::Work;
 use super::{Runner, Step};
 use crate::backend::{Backend, Durability, Io, IoOp};
 use crate::generate::{Direction, Pick};
+use crate::random::mark_pages;
 use crate::verify::Stamp;
-
-/// A write's data differs from every other's at least here, in each page.
-const PAGE_BYTES: usize = 4096;
 
 impl<B: Backend> Runner<B> {
     /// The next read, write or COMMIT; `None` when it is over or must wait.
     pub(super) fn make_run(&mut self, now_ns: u64, backend: &mut B) -> Option<u32> {
-        if self.job.verify_options.only && self.job.rw.writes() {
-            self.dry_run();
+        if self.job.only_checks() {
+            match self.job.verify_options.state_load {
+                true => self.exhausted = true,
+                false => self.dry_run(),
+            }
             return None;
         }
         if self.is_run_over(now_ns) {
@@ -82,7 +83,9 @@ impl<B: Backend> Runner<B> {
         self.pace.issued(direction, len);
         self.think.issued();
         if work == Work::Write {
-            self.stamp(slot);
+            if !self.verify.verifier.makes_data() {
+                self.stamp(slot);
+            }
             self.seal(slot, Stamp { offset, generation });
             self.count_write(file);
         }
@@ -177,15 +180,7 @@ impl<B: Backend> Runner<B> {
         }
         let slot = self.slots.get(index);
         let Some(buf) = &mut slot.buf else { return };
-        let block = &mut buf.as_mut()[..slot.len as usize];
-        for (page, data) in block.chunks_mut(PAGE_BYTES).enumerate() {
-            let at = slot.offset + (page * PAGE_BYTES) as u64;
-            let mark = u128::from(self.writes_made) << 64 | u128::from(at);
-            let len = data.len().min(size_of::<u128>());
-            // At the end of a page: the front of a block may be a verify header.
-            let tail = data.len() - len;
-            data[tail..].copy_from_slice(&mark.to_le_bytes()[..len]);
-        }
+        mark_pages(&mut buf.as_mut()[..slot.len as usize], slot.offset, self.writes_made);
     }
 
     fn seal(&mut self, index: u32, stamp: Stamp) {

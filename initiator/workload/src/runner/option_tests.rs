@@ -6,7 +6,7 @@ use crate::jobfile::JobFile;
 use crate::progress::Phase;
 use crate::runner::{Limits, Runner, RunnerProgress, RunnerSet};
 use crate::stats::{JobResult, LogKind};
-use crate::testing::{Did, Memory, PAYLOAD_BYTES_MAX, run};
+use crate::testing::{Did, Memory, PAYLOAD_BYTES_MAX, run, runner};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -326,18 +326,63 @@ fn all_bad_blocks_are_counted_unless_the_first_is_fatal() {
     assert!(first.direction(Read).ios < 16 && message(&first).contains("offset 8192"));
 }
 
+/// A file that the test wants away when it ends.
+struct Left(&'static str);
+
+impl Left {
+    fn read(&self) -> Vec<u8> {
+        std::fs::read(self.0).unwrap_or_else(|error| panic!("{}: {error}", self.0))
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
 #[test]
-fn a_bad_block_is_dumped_beside_the_user() {
+fn a_bad_block_is_dumped_beside_the_user_and_so_is_what_should_be_there() {
+    let (received, expected) = (Left("dumped.0.0.4096.received"), Left("dumped.0.0.4096.expected"));
+    for more in [
+        "verify=crc32c\n",
+        "verify=md5\nverify_interval=1k\nverify_offset=64\n",
+        "verify=sha1\nbuffer_pattern=0x0102\n",
+        "verify=crc64\nverify_pattern=0xdeadbeef%o\n",
+        "verify=pattern\nverify_pattern=\"who\"%o\n",
+    ] {
+        let mut backend = Memory::default();
+        let job = format!("[dumped]\nsize=8k\n{more}");
+        assert_eq!(run(&format!("{job}rw=write\n"), &mut backend).failure, None);
+        let len = if more.contains("interval") { 1024 } else { 4096 };
+        let sound = backend.files["dumped.0.0"][4096..4096 + len].to_vec();
+        backend.files.get_mut("dumped.0.0").expect("it is there")[5000] ^= 1;
+        let result = run(&format!("{job}rw=read\nverify_dump=1\n"), &mut backend);
+        assert_eq!(received.read(), backend.files["dumped.0.0"][4096..4096 + len], "{more}");
+        assert_eq!(expected.read(), sound, "{more}");
+        let said = "what was read is in ./dumped.0.0.4096.received; \
+                    what should be there is in ./dumped.0.0.4096.expected";
+        assert!(message(&result).ends_with(said), "{}", message(&result));
+    }
+}
+
+#[test]
+fn what_should_be_in_a_block_whose_header_is_gone_is_known_to_its_writer_only() {
+    let (_received, expected) = (Left("lost.0.0.0.received"), Left("lost.0.0.0.expected"));
+    let job = "[lost]\nsize=4k\nverify=crc32c\nverify_dump=1\n";
     let mut backend = Memory::default();
-    let job = "[dumped]\nsize=8k\nverify=crc32c\n";
     assert_eq!(run(&format!("{job}rw=write\n"), &mut backend).failure, None);
-    backend.files.get_mut("dumped.0.0").expect("it is there")[5000] ^= 1;
-    let result = run(&format!("{job}rw=read\nverify_dump=1\n"), &mut backend);
-    let dump = std::path::Path::new("dumped.0.0.4096.received");
-    let bytes = std::fs::read(dump).expect("it was dumped");
-    std::fs::remove_file(dump).expect("it can be removed");
-    assert_eq!(bytes, backend.files["dumped.0.0"][4096..]);
-    assert!(message(&result).ends_with("what was read is in ./dumped.0.0.4096.received"));
+    let sound = std::mem::take(backend.files.get_mut("lost.0.0").expect("it is there"));
+    // A server that loses what it was given, under the job that gave it.
+    backend.files.insert("lost.0.0".into(), vec![0; 4096]);
+    let result = run(&format!("{job}rw=read\n"), &mut backend);
+    let said = message(&result);
+    assert!(said.ends_with("what should be there is not known"), "{said}");
+    let mut backend = Memory { loses_writes: true, ..Memory::default() };
+    let result = run(&format!("{job}rw=write\n"), &mut backend);
+    let said = message(&result);
+    assert!(said.contains("bad magic"), "{said}");
+    assert_eq!(expected.read(), sound);
 }
 
 #[test]
@@ -389,4 +434,27 @@ fn create_only_lays_out_and_ends() {
     assert_eq!((result.failure.as_ref(), result.direction(Read).ios), (None, 0));
     assert_eq!(backend.files["j.0.1"].len(), 32 << 10);
     assert_eq!(runners("[j]\nsize=1m\n")[0].progress().snapshot().phase, Phase::Opening);
+}
+
+#[test]
+fn completions_beyond_the_most_to_take_at_once_wait_for_the_next_turn() {
+    let job = "[j]\nrw=randread\nsize=256k\niodepth=16\n";
+    for (more, most) in [
+        ("iodepth_batch_complete_max=3\n", 3),
+        ("iodepth_batch_complete_min=4\niodepth_batch_complete_max=1\n", 4),
+        ("", 16),
+    ] {
+        let mut backend = Memory { late_polls_max: 0, ..Memory::default() };
+        let mut runner = runner(&format!("{job}{more}"));
+        let progress = runner.progress();
+        let (mut before, mut most_seen, mut turn) = (0, 0, 0);
+        while runner.turn(turn * TURN_NS, &mut backend) != RunnerProgress::Finished {
+            turn += 1;
+            let done = progress.snapshot().ios;
+            (before, most_seen) = (done, most_seen.max(done - before));
+        }
+        let result = runner.into_result();
+        let done = result.direction(Read).ios;
+        assert_eq!((most_seen, done, result.failure), (most, 64, None), "{more}");
+    }
 }

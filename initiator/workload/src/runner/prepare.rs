@@ -32,7 +32,8 @@ impl<B: Backend> Runner<B> {
     /// A file that is to be written, or laid out, is made when it is absent.
     pub(super) fn creates_files(&self) -> bool {
         let sized = self.job.size.is_some() || self.job.filesize.is_some();
-        sized && (self.job.rw.writes() || self.job.verify == job::Verify::None)
+        let fills = self.job.rw.writes() || self.job.verify == job::Verify::None;
+        sized && fills && !self.job.only_checks()
     }
 
     /// Every file is open: where to work, and what is missing.
@@ -48,8 +49,7 @@ impl<B: Backend> Runner<B> {
             file.end = region.offset + region.len;
             self.missing_bytes += file.end.saturating_sub(file.size_bytes);
         }
-        let reach = u64::from(self.job.block_bytes_max());
-        self.verify.plan(&self.job, regions.iter().map(|region| region.len + reach))?;
+        self.verify.plan(&self.job, &regions)?;
         self.generator = Some(Generator::new(&self.job, regions, self.thread)?);
         self.set_limits();
         let expected = (!self.job.time_based)

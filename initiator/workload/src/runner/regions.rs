@@ -50,7 +50,8 @@ impl<B: Backend> Runner<B> {
             ));
         }
         let end = offset + len;
-        if !self.job.rw.writes() && self.verify.verifier.is_on() && has < end {
+        let needs_all = !self.job.rw.writes() && !self.job.verify_options.state_load;
+        if needs_all && self.verify.verifier.is_on() && has < end {
             return Err(format!(
                 "'{path}' has {has} bytes and the job verifies {end}; write it first, with the same verify="
             ));

@@ -114,14 +114,30 @@ impl<B: Backend> Runner<B> {
         }
         self.extend_series(now_ns);
         self.restart_samples(now_ns);
+        let [reads, writes] = [0, 1].map(|direction| self.active(direction));
         let time_ns = now_ns.saturating_sub(self.step_started_ns);
-        self.result.runtime_ns += time_ns;
-        for direction in 0..2 {
-            let active = self.active(direction);
-            let stats = &mut self.result.directions[direction];
-            if active && stats.ios > 0 {
-                stats.runtime_ns += time_ns;
-            }
+        add_time(&mut self.result, [reads, writes], time_ns);
+    }
+
+    /// What has come of it so far, as if it ended now.
+    pub fn result_so_far(&self, now_ns: u64) -> JobResult {
+        let mut result = self.result.clone();
+        if self.measures() {
+            let [reads, writes] = [0, 1].map(|direction| self.active(direction));
+            add_time(&mut result, [reads, writes], now_ns.saturating_sub(self.step_started_ns));
+        }
+        if self.step != Step::Done {
+            result.elapsed_ns = now_ns.saturating_sub(self.started_ns.unwrap_or(now_ns));
+        }
+        result
+    }
+}
+
+fn add_time(result: &mut JobResult, active: [bool; 2], time_ns: u64) {
+    result.runtime_ns += time_ns;
+    for (stats, active) in result.directions.iter_mut().zip(active) {
+        if active && stats.ios > 0 {
+            stats.runtime_ns += time_ns;
         }
     }
 }

@@ -30,7 +30,7 @@ impl<B: Backend> RunnerSet<B> {
             runner.begin(now_ns, backend);
         }
         backend.poll(now_ns, &mut |done| match self.runners.get_mut(owner(&done) as usize) {
-            Some(runner) => runner.complete(done),
+            Some(runner) => runner.arrive(done),
             None => self.unknown_tags += 1,
         });
         let mut all = RunnerProgress::Finished;
@@ -50,6 +50,11 @@ impl<B: Backend> RunnerSet<B> {
         for runner in &mut self.runners {
             runner.stop();
         }
+    }
+
+    /// What has come of them so far, in order.
+    pub fn results_so_far(&self, now_ns: u64) -> Vec<JobResult> {
+        self.runners.iter().map(|runner| runner.result_so_far(now_ns)).collect()
     }
 
     /// Their results, in order.

@@ -50,8 +50,9 @@ impl SteadyWatch {
             (u128::from(amount) * u128::from(SECOND_NS) / u128::from(passed_ns)) as u64
         };
         let sample = [0, 1].map(|at: usize| a_second(total[at].saturating_sub(self.total[at])));
+        let ramped = self.since_ns.saturating_sub(started_ns) >= self.ramp_ns;
         (self.since_ns, self.total) = (now_ns, total);
-        if now_ns.saturating_sub(started_ns) <= self.ramp_ns {
+        if !ramped {
             return false;
         }
         if self.samples.len() == self.window {

@@ -1,7 +1,7 @@
 //! From step to step, and what is looked at once a turn.
 
 use super::depth::Decision;
-use super::{EILSEQ, EIO, ETIME, Runner, Step};
+use super::{EILSEQ, EIO, ETIMEDOUT, Runner, Step};
 use crate::backend::{Backend, Durability};
 use crate::stats::DirectionStats;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl<B: Backend> Runner<B> {
             Decision::Impossible => {
                 let target_ns = self.job.latency_target.target_ns;
                 self.fail(
-                    ETIME,
+                    ETIMEDOUT,
                     format!(
                         "latency_target={} us is not met one operation at a time",
                         target_ns / 1000
@@ -82,7 +82,7 @@ impl<B: Backend> Runner<B> {
     /// As fio, before it verifies, and as close(2), where there is something to commit.
     fn commits_at_end(&self) -> bool {
         let kept = self.job.durability() == Durability::Kept;
-        self.job.rw.writes() && (self.job.end_fsync || kept)
+        self.job.rw.writes() && !self.job.only_checks() && (self.job.end_fsync || kept)
     }
 
     /// Everything of a step has come back: on to the next that has something to do.
@@ -92,13 +92,15 @@ impl<B: Backend> Runner<B> {
             if self.is_ending() {
                 return self.enter(Step::Done, now_ns);
             }
-            let lays_out =
-                self.missing_bytes > 0 && self.job.rw.reads() && !self.job.create_on_open;
+            let lays_out = self.missing_bytes > 0
+                && self.job.rw.reads()
+                && !self.job.create_on_open
+                && !self.job.only_checks();
             let (next, needed) = match self.step {
                 Step::Wait => (Step::Open, true),
                 Step::Open => {
                     self.plan();
-                    (Step::Space, self.missing_bytes > 0)
+                    (Step::Space, self.missing_bytes > 0 && !self.job.only_checks())
                 }
                 Step::Space => (Step::Layout, lays_out || self.job.create_only),
                 Step::Layout => (Step::CommitLayout, lays_out || self.job.create_only),
@@ -106,11 +108,14 @@ impl<B: Backend> Runner<B> {
                 Step::CommitLayout => (Step::Ramp, self.job.ramp_ns > 0),
                 Step::Ramp => (Step::Run, true),
                 Step::Run => (Step::CommitEnd, self.commits_at_end()),
-                Step::CommitEnd => (Step::Check, self.job.verifies_writes()),
-                Step::Check => match self.goes_on(now_ns) {
-                    true => (Step::Run, true),
-                    false => (Step::Done, true),
-                },
+                Step::CommitEnd => (Step::Check, self.job.checks_at_end()),
+                Step::Check => {
+                    self.verify.is_complete = self.job.checks_at_end();
+                    match self.goes_on(now_ns) {
+                        true => (Step::Run, true),
+                        false => (Step::Done, true),
+                    }
+                }
                 Step::Done => return,
             };
             self.step = next;
@@ -128,6 +133,7 @@ impl<B: Backend> Runner<B> {
         match step {
             Step::Ramp => self.start_pace(now_ns),
             Step::Run => {
+                self.verify.is_complete = false;
                 if self.job.ramp_ns == 0 && self.passes_done == 0 {
                     self.start_pace(now_ns);
                 }
@@ -155,6 +161,7 @@ impl<B: Backend> Runner<B> {
             let more = if bad > 1 { format!(" ({bad} bad blocks in all)") } else { String::new() };
             self.fail(EILSEQ, first + &more);
         }
+        self.result.verify_state = self.verify.end(self.result.failure.is_none());
         self.result.steady = self.steady.as_ref().map(|steady| steady.found);
         self.result.logged = self.logger.take().map(|logger| Arc::new(logger.finish(now_ns)));
         self.result.elapsed_ns = now_ns.saturating_sub(self.started_ns.unwrap_or(now_ns));

@@ -115,6 +115,8 @@ pub struct JobResult {
     pub steady: Option<Steady>,
     /// Logs, of the first instance in here.
     pub logged: Option<Arc<Logged>>,
+    /// The file that says what the first instance in here wrote and did not verify.
+    pub verify_state: Option<String>,
 }
 
 impl JobResult {
@@ -136,7 +138,13 @@ impl JobResult {
             failure: None,
             steady: None,
             logged: None,
+            verify_state: None,
         }
+    }
+
+    /// Of an instance that has not begun.
+    pub fn not_begun(instance: &crate::Instance) -> Self {
+        JobResult::new(instance.job.clone(), instance.index)
     }
 
     /// A direction's numbers.

@@ -47,6 +47,28 @@ pub(super) fn seal(block: &mut [u8], sum: Sum, stamp: Stamp, writer: u32, thread
     block[HEADER_BYTES..HEADER_BYTES + digest_len].copy_from_slice(&digest[..digest_len]);
 }
 
+/// Who wrote a block, and with which write.
+pub(super) struct Author {
+    pub(super) writer: u32,
+    pub(super) generation: u32,
+    pub(super) thread: u16,
+}
+
+/// What a sound header says of who wrote it.
+pub(super) fn author(block: &[u8]) -> Option<Author> {
+    let header = block.get(..HEADER_BYTES)?;
+    let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+    let word = |at: usize| u32::from(half(at)) | u32::from(half(at + 2)) << 16;
+    let sound = half(0) == MAGIC && word(CRC_AT) == crc32c_of(&header[..CRC_AT]);
+    sound.then(|| Author { writer: word(12), generation: word(8), thread: half(32) })
+}
+
+/// Have two blocks the same sum in their headers?
+pub(super) fn is_same_sum(one: &[u8], other: &[u8], sum: Sum) -> bool {
+    let range = HEADER_BYTES..header_bytes(sum);
+    one.get(range.clone()) == other.get(range)
+}
+
 /// Checks a block and its header.
 pub(super) fn check(block: &[u8], sum: Sum, stamp: Stamp, writer: u32) -> Result<(), String> {
     if block.len() <= header_bytes(sum) {

@@ -108,7 +108,7 @@ fn a_pattern_under_a_header_is_kept() {
 
 #[test]
 fn a_written_map_knows_the_last_write_and_holds_back_the_next() {
-    let mut map = WrittenMap::new(8);
+    let mut map = WrittenMap::new(8).expect("memory");
     assert_eq!(map.next_written(0, 9), None);
     assert_eq!(map.begin(4, 2), Some(1));
     assert_eq!(map.begin(5, 1), None, "one write at a time");

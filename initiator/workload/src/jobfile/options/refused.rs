@@ -78,7 +78,6 @@ pub(super) static OPTIONS: &[OptionDoc] = &[
     refused("sync_file_range", "", "NFS has one COMMIT: use fsync=N"),
     refused("write_barrier", "", "use fsync=N or sync=1"),
     refused("write_hint", "", "NFSv3 carries no hints"),
-    refused("verify_state_load", "", "state of an earlier run is not loaded; verify_only=1 checks what that run wrote, if it ended"),
     refused("profile", "", "write what the profile stands for as a job"),
     refused("rwmixcycle", "", "fio has removed it"),
     refused("percentage_sequential", "", "use percentage_random=100-N"),

@@ -23,6 +23,8 @@ pub(super) static OPTIONS: &[OptionDoc] = &[
         |j, v| number(v, 1, IODEPTH_MAX).map(|n| j.depth.batch = Some(n as u32))),
     works("iodepth_batch_complete_min", "iodepth_batch_complete", "N", "when the depth is reached, submit again after so many completions",
         |j, v| number(v, 0, IODEPTH_MAX).map(|n| j.depth.complete_min = n as u32)),
+    works("iodepth_batch_complete_max", "", "N", "take at most so many completions at once, but not fewer than the minimum; all that have come unless told",
+        |j, v| number(v, 0, IODEPTH_MAX).map(|n| j.depth.complete_max = (n > 0).then_some(n as u32))),
     works("iodepth_low", "", "N", "when the depth is reached, submit again when only so many are left",
         |j, v| number(v, 0, IODEPTH_MAX).map(|n| j.depth.low = (n > 0).then_some(n as u32))),
     works("numjobs", "", "N", "instances of the job",

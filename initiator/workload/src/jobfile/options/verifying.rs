@@ -32,6 +32,10 @@ pub(super) static OPTIONS: &[OptionDoc] = &[
         |j, v| flag(v).map(|b| j.verify_options.dump = b)),
     works("verify_only", "", "", "do not write: check what an earlier run of the same job wrote",
         |j, v| flag(v).map(|b| j.verify_options.only = b)),
+    works("verify_state_save", "", "", "keep what was written so far in ./local-JOB-INSTANCE-verify.state, which stays unless all of it is verified; off unless told",
+        |j, v| flag(v).map(|b| j.verify_options.state_save = b)),
+    works("verify_state_load", "", "", "check what that file of an earlier run says was written, and nothing else",
+        |j, v| flag(v).map(|b| j.verify_options.state_load = b)),
     works("do_verify", "", "", "read back and check after writing; on unless told",
         |j, v| flag(v).map(|b| j.do_verify = b)),
 ];

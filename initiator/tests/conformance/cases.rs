@@ -9,11 +9,21 @@ pub(crate) enum Alike {
     Counts,
     /// Numbers of operations, and how long it took, within a quarter.
     Close,
+    /// The same for jobs that run at the same time.
+    Together,
+    /// The same keys and, within a quarter, numbers at these places of a job's report.
+    Values(&'static [&'static str]),
     /// Each checks what the other wrote.
     Exchange,
+    /// What comes after `--` is for a second run, which finds what the first has left.
+    Again,
     /// The same files of logs, of the same shape, about the same operations.
     Logs,
-    /// Both fail.
+    /// The same files with a block that was made bad, and what it should be.
+    Dumps,
+    /// Interrupted, both leave a state of the same name, and a second run with it succeeds.
+    State,
+    /// Both fail, with the same error.
     Fails,
 }
 
@@ -22,12 +32,20 @@ impl Alike {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Alike::Same => "same operations as fio, in the same order",
-            Alike::Counts => "same counts and bytes as fio",
-            Alike::Close => "statistically the same as fio",
+            Alike::Counts | Alike::Again => "same counts and bytes as fio",
+            Alike::Close | Alike::Together => "statistically the same as fio",
+            Alike::Values(_) => "same values in the report as fio's",
             Alike::Exchange => "each checks what the other wrote",
             Alike::Logs => "same files and columns as fio's",
+            Alike::Dumps => "same files as fio's",
+            Alike::State => "same file name as fio's, and as much is verified from it",
             Alike::Fails => "fails where fio fails",
         }
+    }
+
+    /// Is it looked at on a file of this machine too? Not where it takes the program itself.
+    pub(crate) fn on_file(self) -> bool {
+        !matches!(self, Alike::Together | Alike::Again | Alike::Dumps | Alike::State)
     }
 }
 
@@ -44,7 +62,7 @@ const fn case(about: &'static [&'static str], alike: Alike, job: &'static str) -
     Case { about, alike, job }
 }
 
-use Alike::{Close, Counts, Exchange, Fails, Same};
+use Alike::{Again, Close, Counts, Dumps, Exchange, Fails, Logs, Same, State, Together, Values};
 
 #[rustfmt::skip]
 pub(crate) const CASES: &[Case] = &[
@@ -139,12 +157,35 @@ pub(crate) const CASES: &[Case] = &[
     case(&["rate_process"], Close, "rw=read\nsize=1m\nrate_iops=256\nrate_process=linear"),
     case(&["thinktime", "thinktime_spin", "thinktime_blocks", "thinktime_blocks_type"], Close, "rw=read\nsize=64k\nthinktime=100ms\nthinktime_spin=20ms\nthinktime_blocks=2\nthinktime_blocks_type=issue"),
     case(&["startdelay"], Close, "rw=read\nsize=64k\nstartdelay=1\nrate_iops=32"),
+    case(&["rate_iops_min", "rate_cycle"], Fails, "rw=read\nsize=16m\nrate_iops_min=100000\nrate_cycle=500\nthinktime=10ms\nruntime=4"),
+    case(&["rate_ignore_thinktime"], Close, "rw=read\nsize=256k\nrate_iops=100\nthinktime=300ms\nthinktime_blocks=16\nrate_ignore_thinktime=1"),
+    case(&["thinktime_iotime"], Close, "rw=read\nsize=1m\nrate_iops=200\nthinktime=300ms\nthinktime_iotime=400ms\nrate_ignore_thinktime=1"),
+    case(&["wait_for"], Together, "rw=write\nsize=64k\nrate_iops=32\n[k]\nwait_for=j\nrw=read\nfilename=j.0.0\nsize=64k\nrate_iops=32"),
+    case(&["exitall", "exit_what"], Together, "rw=read\nsize=64k\nrate_iops=16\nexitall\nexit_what=all\n[k]\nrw=read\nsize=64k\ntime_based\nruntime=20\nrate_iops=50"),
+    case(&["exitall_on_error", "max_latency"], Together, "rw=read\nsize=64k\nstartdelay=1\nmax_latency=1\nexitall_on_error\nexit_what=all\n[k]\nrw=read\nsize=64k\ntime_based\nruntime=20\nrate_iops=50"),
+    case(&["max_latency"], Fails, "rw=read\nsize=1m\nbs=1m\nmax_latency=1"),
+    case(&["latency_target", "latency_window", "latency_percentile"], Values(&["/latency_depth", "/latency_target", "/latency_window"]), "rw=randread\nsize=1m\niodepth=4\nlatency_target=5s\nlatency_window=100ms\nlatency_percentile=90\ntime_based\nruntime=10"),
+    case(&["latency_run"], Values(&["/latency_depth", "/read/runtime"]), "rw=randread\nsize=1m\niodepth=4\nlatency_target=5s\nlatency_window=100ms\nlatency_percentile=90\nlatency_run=1\ntime_based\nruntime=2"),
+    case(&["lat_percentiles"], Values(&["/read/lat_ns/percentile"]), "rw=read\nsize=64k\nlat_percentiles=1"),
+    case(&["percentile_list"], Values(&["/read/clat_ns/percentile"]), "rw=read\nsize=64k\npercentile_list=50:75:99.25"),
+    case(&["bwavgtime"], Values(&["/read/bw_samples"]), "rw=read\nsize=64k\ntime_based\nruntime=2\nrate_iops=200\nbwavgtime=100"),
+    case(&["steadystate", "steadystate_duration", "steadystate_ramp_time"], Values(&["/steadystate/ss", "/steadystate/duration", "/steadystate/attained", "/read/runtime"]), "rw=read\nsize=64k\ntime_based\nruntime=20\nrate_iops=200\nsteadystate=iops:50%\nsteadystate_duration=2\nsteadystate_ramp_time=1"),
+    case(&["iodepth_batch_complete_max"], Same, "rw=randread\niodepth=8\niodepth_batch_complete_min=1\niodepth_batch_complete_max=4\nsize=256k"),
     case(&["rate_min"], Fails, "rw=read\nsize=16m\nrate_min=100m\nrate_cycle=500\nthinktime=10ms\nruntime=4"),
 
-    case(&["write_bw_log", "write_lat_log", "write_iops_log", "log_offset"], Alike::Logs, "rw=randrw\nsize=256k\nlog_offset=1\nwrite_lat_log=l\nwrite_bw_log=l\nwrite_iops_log=l"),
-    case(&["log_avg_msec"], Alike::Logs, "rw=read\nsize=400k\nrate_iops=100\nlog_avg_msec=200\nwrite_lat_log=l\nwrite_bw_log=l\nwrite_iops_log=l"),
-    case(&["write_hist_log", "log_hist_msec"], Alike::Logs, "rw=read\nsize=400k\nrate_iops=100\nlog_hist_msec=200\nwrite_hist_log=l"),
+    case(&["write_bw_log", "write_lat_log", "write_iops_log", "log_offset"], Logs, "rw=randrw\nsize=256k\nlog_offset=1\nwrite_lat_log=l\nwrite_bw_log=l\nwrite_iops_log=l"),
+    case(&["log_avg_msec"], Logs, "rw=read\nsize=400k\nrate_iops=100\nlog_avg_msec=200\nwrite_lat_log=l\nwrite_bw_log=l\nwrite_iops_log=l"),
+    case(&["write_hist_log", "log_hist_msec"], Logs, "rw=read\nsize=400k\nrate_iops=100\nlog_hist_msec=200\nwrite_hist_log=l"),
 
+    case(&["log_max_value"], Logs, "rw=read\nsize=400k\nrate_iops=100\nlog_avg_msec=200\nlog_max_value=1\nwrite_lat_log=l"),
+    case(&["per_job_logs"], Logs, "rw=read\nsize=64k\nper_job_logs=0\nwrite_bw_log=l"),
+    case(&["log_hist_coarseness"], Logs, "rw=read\nsize=400k\nrate_iops=100\nlog_hist_msec=200\nlog_hist_coarseness=3\nwrite_hist_log=l"),
+
+    case(&["verify_only"], Again, "rw=randwrite\nverify=crc32c\nsize=256k\n--\nverify_only=1"),
+    case(&["verify_dump"], Dumps, "verify=crc32c\nsize=64k"),
+    case(&["verify_dump"], Dumps, "verify=md5\nverify_interval=1k\nsize=64k"),
+    case(&["verify_dump"], Dumps, "verify=pattern\nverify_pattern=0xa1b2c3d4\nsize=64k"),
+    case(&["verify_state_save", "verify_state_load"], State, "rw=randwrite\nverify=crc32c\nsize=4m\nrate_iops=200\nverify_state_save=1\n--\nverify_only=1\nverify_state_load=1"),
     case(&["verify", "do_verify"], Same, "rw=write\nverify=crc32c\nsize=256k"),
     case(&["verify"], Same, "rw=randwrite\nverify=md5\nsize=256k"),
     case(&["verify"], Same, "rw=randrw\nverify=crc32c\nsize=512k"),

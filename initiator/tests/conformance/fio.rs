@@ -25,6 +25,12 @@ pub(crate) struct Ran {
     pub(crate) errors: String,
 }
 
+/// A job with an engine that queues, as this client does: fio ends passes otherwise with one that does
+/// not.
+pub(crate) fn with_engine(job: &str) -> String {
+    format!("[global]\nioengine=libaio\nthread\ninvalidate=0\nfallocate=none\n{job}")
+}
+
 /// Runs a job file in a directory.
 pub(crate) fn run(text: &str, directory: &Path) -> Ran {
     let job = directory.join("conformance.job");

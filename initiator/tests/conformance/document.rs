@@ -3,41 +3,15 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use crate::cases::{Alike, CASES};
+use crate::cases::CASES;
 use workload::{Effect, OptionDoc, options};
 
 /// Set to write the document instead of comparing it.
 pub(crate) const WRITE: &str = "FIO_COMPAT_WRITE";
 
 /// Options that work, are not compared with fio, and by what they are shown to work instead.
-#[rustfmt::skip]
-const SHOWN_BY: &[(&str, &str)] = &[
-    ("nfs_url", "as fio's nfs engine names the mount"),
-    ("rate_iops_min", "as rate_min; unit test"),
-    ("rate_cycle", "unit test"),
-    ("rate_ignore_thinktime", "unit test"),
-    ("thinktime_iotime", "unit test"),
-    ("wait_for", "unit test"),
-    ("exitall", "unit test"),
-    ("exitall_on_error", "unit test"),
-    ("exit_what", "unit test"),
-    ("latency_target", "unit test"),
-    ("latency_window", "unit test"),
-    ("latency_percentile", "unit test"),
-    ("latency_run", "unit test"),
-    ("max_latency", "unit test"),
-    ("lat_percentiles", "unit test"),
-    ("percentile_list", "unit test"),
-    ("bwavgtime", "unit test"),
-    ("steadystate", "unit test"),
-    ("steadystate_duration", "unit test"),
-    ("steadystate_ramp_time", "unit test"),
-    ("log_hist_coarseness", "unit test"),
-    ("log_max_value", "unit test"),
-    ("per_job_logs", "unit test"),
-    ("verify_dump", "`./FILE.OFFSET.received`; fio writes what it expected as well"),
-    ("verify_only", "unit test"),
-];
+const SHOWN_BY: &[(&str, &str)] =
+    &[("nfs_url", "as fio's nfs engine names the mount; tests with knfsd")];
 
 const HEAD: &str = "\
 # What of fio works here
@@ -47,9 +21,13 @@ run beside real fio 3.33: change it by running `tools/fio-compat`. The same text
 `initiator run --cmdhelp=OPTION`.
 
 What is held side by side is what is asked of the file: direction, file, offset and length of every
-operation, in order, and the counts in the report. fio runs with a queueing engine (libaio) at the
-job's depth; this runner on a local file. Random numbers are fio's, with fio's seeds: a job goes to
-the same places in the same order.
+operation, in order, and the counts and fields of the report. fio runs with a queueing engine (libaio)
+at the job's depth on a file of this machine. This runner does the same job twice: in the test's own
+process on such a file, and as `initiator run --embedded` over the whole client to the target, which
+keeps its files in a directory. Random numbers are fio's, with fio's seeds: a job goes to the same
+places in the same order. A dash: it takes the program itself, or is not compared.
+Where time decides, the target, whose reactor shares this machine with the job's, may be late: there a
+rate is not to be exceeded and a time not to be cut short.
 
 Where this runner differs on purpose:
 
@@ -61,20 +39,40 @@ Where this runner differs on purpose:
   write to it, not only be sound.
 - `verify=sha256` and `verify=sha512` are those of FIPS 180; fio's are not, so that these two cannot
   be exchanged with fio.
+- `verify_state_save` is off unless told (in fio it is on), the file has a format of its own
+  (`initiator/workload/src/verify/state.rs`), is kept up to date so that a run that is killed leaves it
+  too, and is removed when all that it says was written has been verified.
+- `verify_only` reports no writes; fio reports those that it would have made.
+- `iodepth_batch_complete_max` unless told is all that have completed (in fio the minimum).
 - `--client` and `--server` are left to fio itself: run fio with `tools/fio-engine`.
 ";
 
-fn shown(option: &OptionDoc) -> Option<String> {
-    let mut alike: Vec<Alike> = Vec::new();
+/// How an option compares with fio, on a file or on the target.
+fn compared(option: &OptionDoc, on_file: bool) -> Option<String> {
+    let mut texts: Vec<&str> = Vec::new();
     for case in CASES.iter().filter(|case| case.about.contains(&option.name)) {
-        if !alike.contains(&case.alike) {
-            alike.push(case.alike);
+        let text = case.alike.text();
+        if (case.alike.on_file() || !on_file) && !texts.contains(&text) {
+            texts.push(text);
         }
     }
-    let mut texts: Vec<&str> = alike.into_iter().map(Alike::text).collect();
-    let stated = SHOWN_BY.iter().find(|(name, _)| *name == option.name);
-    texts.extend(stated.map(|(_, text)| *text));
     (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// The two columns of the table.
+fn shown(option: &OptionDoc) -> Option<String> {
+    let stated = SHOWN_BY.iter().find(|(name, _)| *name == option.name);
+    match (compared(option, true), compared(option, false)) {
+        (None, None) => stated.map(|(_, text)| format!("- | {text}")),
+        (file, target) => {
+            let file = file.unwrap_or_else(|| "-".to_owned());
+            let target = target.unwrap_or_else(|| "-".to_owned());
+            Some(match file == target {
+                true => format!("{file} | the same"),
+                false => format!("{file} | {target}"),
+            })
+        }
+    }
 }
 
 fn cell(text: &str) -> String {
@@ -103,7 +101,7 @@ fn document() -> String {
     section(
         &mut out,
         "Supported",
-        "| option | value | what it does | beside fio |\n|---|---|---|---|",
+        "| option | value | what it does | beside fio, on a file | beside fio, on the target |\n|---|---|---|---|---|",
         Effect::Works,
         |option| {
             let value = if option.value.is_empty() {
@@ -148,7 +146,7 @@ fn every_option_that_works_is_shown_to() {
 
 #[test]
 fn the_document_says_what_the_comparisons_show() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/fio-compat.md");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/fio-compat.md");
     let document = document();
     if std::env::var_os(WRITE).is_some() {
         std::fs::write(&path, &document).expect("the document is written");
