@@ -48,5 +48,11 @@ prepare_accel() {
             # Without tsc=reliable the guest falls back to the slow HPET.
             accel_append="mitigations=off tsc=reliable$(tsc_rate) maxcpus=1 noreplace-smp"
             ;;
+        icount)
+            # Time is the instructions that both CPUs have executed, 4 ns each, and the
+            # counter of a CPU counts its nanoseconds.
+            accel_args=(-machine q35 -accel "tcg,thread=single" -icount "shift=2,sleep=off" -cpu Nehalem)
+            accel_append="mitigations=off tsc=reliable tsc_early_khz=1000000 maxcpus=1 noreplace-smp"
+            ;;
     esac
 }

@@ -15,7 +15,10 @@ status becomes ours: 124 after the time limit, 125 if the machine itself failed.
 
 Options:
   --kernel 6.12|6.1      guest kernel series (default 6.12)
-  --accel auto|kvm|tcg   auto tries KVM for some seconds, then emulates (default auto)
+  --accel auto|kvm|tcg|icount
+                         auto tries KVM for some seconds, then emulates (default auto);
+                         icount emulates with a clock that counts instructions: times do
+                         not depend on what else the host does
   --memory MIB           guest memory (default 3072)
   --cpus N               guest CPUs (default 2)
   --hugepages N          2 MiB pages reserved in the guest (default 256)
@@ -93,7 +96,7 @@ parse_options() {
 parse_value() { # OPTION VALUE
     case $1 in
         --kernel) one_of "$@" 6.12 6.1; kernel_series=$2 ;;
-        --accel) one_of "$@" auto kvm tcg; accel=$2 ;;
+        --accel) one_of "$@" auto kvm tcg icount; accel=$2 ;;
         --memory) positive "$@"; memory=$2 ;;
         --cpus) positive "$@"; cpus=$2 ;;
         --hugepages) [[ $2 == 0 ]] || positive "$@"; hugepages=$2 ;;

@@ -308,16 +308,19 @@ impl Putter {
     }
 
     fn walk(&mut self, count: u32, mut release: impl FnMut(&Sendctx)) {
+        let slots = &self.ring.slots[..];
         let mut wrs = self.ring.wrs_released.load(Relaxed);
+        let mut place = self.tail;
         for _ in 0..count {
-            self.tail = self.tail.next(self.ring.slots.len());
+            place = place.next(slots.len());
             // SAFETY: the number is in (tail, head] and its Send has completed, so the NIC is done
             // with it and the getter will not reach it before the tail is published below.
-            let slot = unsafe { &mut *self.ring.slots[self.tail.index].get() };
+            let slot = unsafe { &mut *slots[place.index].get() };
             release(slot);
             wrs = wrs.wrapping_add(slot.wrs);
             slot.clear();
         }
+        self.tail = place;
         // One Release for the batch. The getter's Acquire of the tail also covers the work
         // request count, which is stored before it.
         self.ring.wrs_released.store(wrs, Relaxed);

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 use hugepages::{Keys, PageSize, Policy, Pool, Region, RegionSpec};
-use reactor::{Clock, Mailbox, Poller, Progress, Reactor, ReactorConfig, TimerWheel, Turn};
+use reactor::{
+    Clock, Mailbox, Poller, Progress, Reactor, ReactorConfig, TimerWheel, Timestamp, Turn,
+};
 
 /// Pollers of the turn that is measured.
 const IDLE_POLLERS: usize = 8;
@@ -106,8 +108,7 @@ fn turn(count: u64) -> Result<Duration> {
 }
 
 fn timer(count: u64) -> Result<Duration> {
-    let clock = Clock::new();
-    let mut now = clock.now();
+    let mut now = Timestamp(1_000_000_000);
     let mut wheel = TimerWheel::new(64, now);
     let start = Instant::now();
     for _ in 0..count {
@@ -120,8 +121,8 @@ fn timer(count: u64) -> Result<Duration> {
 
 fn message(count: u64) -> Result<Duration> {
     let mut reactor = Reactor::new("bench", ReactorConfig::default())?;
-    let (mailbox, clock) = (reactor.mailbox(), Clock::new());
-    let mut now = clock.now();
+    let mailbox = reactor.mailbox();
+    let mut now = Timestamp(1_000_000_000);
     let start = Instant::now();
     for _ in 0..count.div_ceil(MESSAGE_BATCH) {
         for value in 0..MESSAGE_BATCH {

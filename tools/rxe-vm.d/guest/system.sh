@@ -30,6 +30,7 @@ reserve_hugepages() {
 wake_cpus() {
     local switch
     for switch in /sys/devices/system/cpu/cpu[0-9]*/online; do
-        [[ $(<"$switch") == 1 ]] || echo 1 >"$switch"
+        # A single CPU has none.
+        [[ ! -e $switch || $(<"$switch") == 1 ]] || echo 1 >"$switch"
     done
 }
