@@ -93,7 +93,7 @@ impl Bars {
     pub(crate) fn draw(&self) -> String {
         const BAR: f64 = 15.0;
         const GAP: f64 = 26.0;
-        let left = 110.0;
+        let left = 200.0;
         let plot_width = WIDTH - left - 60.0;
         let count: usize = self.groups.iter().map(|group| group.bars.len()).sum();
         let height = BAR * count as f64 + GAP * self.groups.len() as f64;
