@@ -88,10 +88,12 @@ impl Slots {
         !self.free.is_empty()
     }
 
-    /// The slot whose call awaits this XID.
+    /// The slot whose call awaits this XID, on the connection that there is now: nothing answers a
+    /// call that has yet to be sent on it.
     pub(crate) fn awaiting(&self, xid: u32) -> Option<u32> {
         let index = self.xids.slot(xid);
-        self.slots.get(index as usize)?.awaits(xid).then_some(index)
+        let request = self.slots.get(index as usize)?;
+        (request.awaits(xid) && request.sent_ns != UNSENT).then_some(index)
     }
 
     /// The planted fault: the slot whose call has the place of this XID, under whatever XID.

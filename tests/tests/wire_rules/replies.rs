@@ -184,6 +184,28 @@ fn a_key_that_cannot_be_invalidated_ends_the_connection_before_its_call() {
     assert_eq!(stage.server.accepted, 2);
 }
 
+/// It had no credit, and waited to be sent, when its answer ended it; then it was sent.
+#[test]
+fn a_call_was_answered_before_it_was_sent_again() {
+    let mut stage = Stage::mounted(plan(1024, Registration::Window), |_| ());
+    (0..3).for_each(|_| stage.submit(Op::Getattr { file: file() }, None));
+    let calls: Vec<Seen> = (0..3).map(|_| stage.next_call()).collect();
+    stage.server.disconnect();
+    let first = stage.next_call();
+    assert_eq!((first.xid, stage.server.accepted), (calls[0].xid, 2));
+    // The others wait for credits, on a connection that has not seen them yet.
+    let before = stage.client.counters(stage.mount).unwrap().bad_xids;
+    for call in &calls[1..] {
+        stage.answer(call);
+        stage.settle();
+    }
+    assert_eq!(stage.done_count(), 0);
+    assert_eq!(stage.client.counters(stage.mount).unwrap().bad_xids - before, 2);
+    stage.answer(&first);
+    let done = stage.serve_until_done(3);
+    assert!(done.iter().all(|done| done.result.is_ok()));
+}
+
 /// A call of the server's own, with these entries in its Read list.
 fn backward_call(xid: u32, reads: &[ReadSegment]) -> Vec<u8> {
     let (kind, write_chunks, reply_chunk) = (EmitKind::Msg, &[][..], None);
