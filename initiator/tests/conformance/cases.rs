@@ -185,7 +185,7 @@ pub(crate) const CASES: &[Case] = &[
     case(&["verify_dump"], Dumps, "verify=crc32c\nsize=64k"),
     case(&["verify_dump"], Dumps, "verify=md5\nverify_interval=1k\nsize=64k"),
     case(&["verify_dump"], Dumps, "verify=pattern\nverify_pattern=0xa1b2c3d4\nsize=64k"),
-    case(&["verify_state_save", "verify_state_load"], State, "rw=randwrite\nverify=crc32c\nsize=4m\nrate_iops=200\nverify_state_save=1\n--\nverify_only=1\nverify_state_load=1"),
+    case(&["verify_state_save", "verify_state_load"], State, "rw=randwrite\nverify=crc32c\nsize=4m\nrate_iops=200\nfallocate=native\nverify_state_save=1\n--\nverify_only=1\nverify_state_load=1"),
     case(&["verify", "do_verify"], Same, "rw=write\nverify=crc32c\nsize=256k"),
     case(&["verify"], Same, "rw=randwrite\nverify=md5\nsize=256k"),
     case(&["verify"], Same, "rw=randrw\nverify=crc32c\nsize=512k"),

@@ -1,6 +1,5 @@
 //! Comparisons that take more than one run.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -96,16 +95,17 @@ pub(crate) fn dumps(case: &Case, places: &Places) -> Result<(), String> {
     }
 }
 
-/// Blocks that both have written before they are interrupted, of 1024.
-const BEFORE_INTERRUPT: u64 = 100;
+/// Some of 1024 blocks at 200 a second.
+const BEFORE_INTERRUPT: Duration = Duration::from_millis(2500);
 
-/// Interrupts it in the middle, and waits for its end.
+/// Interrupts it some time after it has made its file, and waits for its end. (The file is as long as
+/// it will be at once: one that is shorter than the job fio would lay out again, over what was written.)
 fn interrupted(mut child: Child, directory: &Path) {
-    let written = || directory.join("j.0.0").metadata().map_or(0, |file| file.blocks() / 8);
     let began = Instant::now();
-    while written() < BEFORE_INTERRUPT && began.elapsed() < Duration::from_secs(20) {
+    while !directory.join("j.0.0").exists() && began.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(20));
     }
+    std::thread::sleep(BEFORE_INTERRUPT);
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("it runs");
     child.wait().expect("it ends");
 }
@@ -132,7 +132,7 @@ pub(crate) fn state(case: &Case, places: &Places) -> Result<(), String> {
         let job = &report["jobs"][0];
         (job["error"].as_u64(), job["read"]["total_ios"].as_u64().unwrap_or(0))
     });
-    let some = |ios: u64| (BEFORE_INTERRUPT / 2..1024).contains(&ios);
+    let some = |ios: u64| (1..1024).contains(&ios);
     match fio.0 == Some(0) && our.0 == Some(0) && some(fio.1) && some(our.1) {
         true => Ok(()),
         false => Err(format!("error and blocks verified: fio {fio:?}, ours {our:?}")),
