@@ -328,6 +328,10 @@ impl Putter {
     }
 }
 
+#[cfg(any(test, feature = "ring-ops"))]
+#[path = "sendctx_ops.rs"]
+pub mod ops;
+
 #[cfg(all(test, not(feature = "loom")))]
 #[path = "sendctx_tests.rs"]
 mod tests;

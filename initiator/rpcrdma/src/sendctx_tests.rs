@@ -1,7 +1,6 @@
-use std::collections::VecDeque;
-
 use proptest::prelude::*;
 
+use super::ops::{Op, Oracle};
 use super::*;
 
 fn take(getter: &mut Getter, request: u32) -> Option<u32> {
@@ -100,27 +99,15 @@ fn the_chain_to_post_is_what_was_taken_last() {
     assert_eq!(chain, [(4, 3), (5, 4)]);
 }
 
-/// What may be done to a ring.
-#[derive(Clone, Copy, Debug)]
-enum RingOp {
-    Get {
-        wrs: u32,
-    },
-    Unget,
-    /// Completes the n-th Send in flight.
-    Put(usize),
-    /// Completes a number that is not in flight.
-    PutStale(u32),
-    PutAll,
-}
-
-fn op() -> impl Strategy<Value = RingOp> {
+fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (1u32..4).prop_map(|wrs| RingOp::Get { wrs }),
-        1 => Just(RingOp::Unget),
-        3 => (0usize..12).prop_map(RingOp::Put),
-        1 => any::<u32>().prop_map(RingOp::PutStale),
-        1 => Just(RingOp::PutAll),
+        6 => (1u32..4).prop_map(|wrs| Op::Get { wrs }),
+        1 => Just(Op::Unget),
+        4 => Just(Op::Post),
+        3 => (0usize..12).prop_map(|nth| Op::Complete { nth }),
+        1 => any::<u32>().prop_map(|number| Op::CompleteNumber { number }),
+        1 => (0u32..40).prop_map(|number| Op::CompleteNumber { number }),
+        1 => Just(Op::Drain),
     ]
 }
 
@@ -133,54 +120,10 @@ proptest! {
         start in prop_oneof![Just(0u32), Just(u32::MAX - 20)],
         ops in prop::collection::vec(op(), 0..200),
     ) {
-        let (mut getter, mut putter) = ring(slots, send_wr_max);
+        let mut oracle = Oracle::new(slots, send_wr_max);
         // Near the wrap of the numbering, too.
-        getter.head.number = start;
-        putter.tail.number = start;
-        getter.ring.head.store(start, Relaxed);
-        getter.ring.tail.store(start, Relaxed);
-        getter.limit = getter.look();
-
-        let mut oracle: VecDeque<(u32, u32, u32)> = VecDeque::new();
-        let (mut next_request, mut last_was_get) = (0u32, false);
-        for op in ops {
-            let wrs_in_use: u32 = oracle.iter().map(|&(_, _, wrs)| wrs).sum();
-            let was_get = last_was_get;
-            last_was_get = false;
-            match op {
-                RingOp::Get { wrs } => {
-                    let fits = oracle.len() < slots as usize && wrs_in_use + wrs <= send_wr_max;
-                    let got = getter.get(wrs).map(|ctx| ctx.request = next_request).is_some();
-                    prop_assert_eq!(got, fits);
-                    if got {
-                        oracle.push_back((getter.head(), next_request, wrs));
-                        next_request += 1;
-                        last_was_get = true;
-                    }
-                }
-                RingOp::Unget if was_get => {
-                    getter.unget();
-                    oracle.pop_back();
-                }
-                RingOp::Put(nth) if nth < oracle.len() => {
-                    let expected: Vec<u32> = oracle.iter().take(nth + 1).map(|e| e.1).collect();
-                    let number = oracle[nth].0;
-                    prop_assert_eq!(released(&mut putter, number), Ok(expected));
-                    oracle.drain(..=nth);
-                }
-                RingOp::PutStale(number) if oracle.iter().all(|entry| entry.0 != number) => {
-                    prop_assert!(released(&mut putter, number).is_err());
-                }
-                RingOp::PutAll => {
-                    let expected: Vec<u32> = oracle.drain(..).map(|entry| entry.1).collect();
-                    let mut requests = Vec::new();
-                    putter.put_all(|ctx| requests.push(ctx.request));
-                    prop_assert_eq!(requests, expected);
-                }
-                _ => {}
-            }
-            prop_assert_eq!(putter.in_flight() as usize, oracle.len());
-        }
+        oracle.start_at(start);
+        ops.into_iter().for_each(|op| oracle.apply(op));
     }
 }
 

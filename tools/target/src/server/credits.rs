@@ -36,7 +36,10 @@ impl Credits {
     pub(super) fn replied(&mut self, grant: u32) {
         let grant = grant.max(1);
         if grant < self.granted {
-            self.late = (self.granted, self.granted);
+            // Calls by a still larger grant may be under way from before.
+            let (calls, before) = self.late;
+            let before = if calls > 0 { before } else { 0 };
+            self.late = (calls.max(self.granted), before.max(self.granted));
         }
         self.granted = grant;
         self.finished();
@@ -78,6 +81,17 @@ mod tests {
         }));
         assert!(!credits.called());
         assert!(credits.called());
+    }
+
+    #[test]
+    fn two_cuts_in_a_row_do_not_condemn_calls_of_before_the_first() {
+        let mut credits = Credits::new();
+        assert!(!credits.called());
+        credits.replied(12);
+        assert!(!(0..12).any(|_| credits.called()));
+        credits.replied(2);
+        credits.replied(1);
+        assert!(!(0..2).any(|_| credits.called()), "sent before either reply arrived");
     }
 
     #[test]
