@@ -61,7 +61,7 @@ faults! {
     AnyVerifier,
     /// The windows of a lost queue pair are never given back.
     LeakWindows,
-    /// The credit of a call that was answered with an error is never given back.
+    /// The credits of some calls are never given back.
     LeakCredit,
     /// Those who wait for room are not woken.
     ForgetWake,

@@ -303,7 +303,7 @@ impl<P: Provider> Connection<P> {
         let request = self.slots.get(index);
         let outcome = outcome(&header, &request.offered, remote, &mut self.counters);
         let grant = header.credits.saturating_add(u32::from(planted!(self.config, CreditOverUse)));
-        if outcome.is_ok() || !planted!(self.config, LeakCredit) {
+        if !(planted!(self.config, LeakCredit) && header.xid % 64 == 40) {
             self.credits.replied(grant);
         }
         self.counters.recvs += 1;
