@@ -6,7 +6,6 @@ options=(--inline 16384)
 delay=${prove_delay:-1000ms}
 drop=${prove_drop:-20}
 
-
 # Of what the server sends, only RC Acknowledges (the first byte of the UDP payload to
 # port 4791 is 0x11) take the slow band. This client asks for no RDMA Read, so an
 # Acknowledge always stands for a Send of its.
@@ -48,7 +47,10 @@ proof() {
     tcpdump -i v0 -Q out -s 0 -B 16384 -w "$out/wire.pcap" udp dst port 4791 2>"$out/tcpdump.err" &
     dump=$!
     sleep 2
-    run_job overtaken 300 "$(pattern_job overtaken 4k 1m 16)" --inline 16k
+    # Written buffers are used again at once: kept until a COMMIT, they would not change,
+    # and nobody could see from outside who came back too early.
+    printf '[memory]\nuncommitted_max = "0"\n' >"$out/at-once.toml"
+    run_job overtaken 300 "$(pattern_job overtaken 4k 1m 16)" --inline 16k --config "$out/at-once.toml"
     kill -INT $dump
     wait $dump || true
     assert_verified overtaken $((1 << 20))
