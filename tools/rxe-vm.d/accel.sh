@@ -51,7 +51,7 @@ prepare_accel() {
         icount)
             # Time is the instructions that both CPUs have executed, 4 ns each, and the
             # counter of a CPU counts its nanoseconds.
-            accel_args=(-machine q35 -accel "tcg,thread=single" -icount "shift=2,sleep=off" -cpu Nehalem)
+            accel_args=(-machine q35 -accel "tcg,thread=single" -icount shift=2 -cpu Nehalem)
             accel_append="mitigations=off tsc=reliable tsc_early_khz=1000000 maxcpus=1 noreplace-smp"
             ;;
     esac
