@@ -109,7 +109,7 @@ impl<P: Provider> MountBackend<P> {
                 (Op::Open { path, create: create.then_some(FILE_MODE) }, None)
             }
             IoOp::SetSize { file, size_bytes } => {
-                let attributes = Sattr { size: Some(size_bytes), ..Sattr::default() };
+                let attributes = Sattr { size: Some(size_bytes), ..Sattr::default() }.into();
                 (Op::Setattr { file, attributes }, None)
             }
             IoOp::Space { file } => (Op::Fsstat { file }, None),

@@ -106,11 +106,10 @@ impl Bare {
         encode: impl Fn(u32, &mut Writer<'_>) -> Result<(), Full>,
     ) -> Finished {
         let mut call = Call { token: 7, payload, reply_max: REPLY_MAX };
-        while let Err(refused) =
-            self.endpoint.call(self.connection, call, self.house.now(), &encode)
+        while let Err(why) =
+            self.endpoint.call(self.connection, &mut call, self.house.now(), &encode)
         {
-            assert_eq!(refused.why, rpcrdma::Refusal::Busy);
-            call = refused.call;
+            assert_eq!(why, rpcrdma::Refusal::Busy);
             self.step();
         }
         self.run_until(|bare| !bare.results.finished.is_empty());

@@ -126,7 +126,7 @@ fn the_whole_life_of_a_file() {
     house.write(file, 0, &pattern(1000, 1));
     let commit = house.op(Op::Commit { file, offset: 0, count: 0 }, None);
     assert!(matches!(commit.result, Ok(Output::Committed { .. })));
-    let attributes = wire::nfs3::Sattr { size: Some(10), ..Default::default() };
+    let attributes = wire::nfs3::Sattr { size: Some(10), ..Default::default() }.into();
     house.op(Op::Setattr { file, attributes }, None).result.unwrap();
     let Ok(Output::Attributes(Some(found))) = house.op(Op::Getattr { file }, None).result else {
         panic!("GETATTR gives attributes")

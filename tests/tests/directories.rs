@@ -7,7 +7,7 @@ use system_tests::{House, Plan};
 use wire::nfs3::{FileType, Sattr, Status};
 
 fn mkdir(house: &mut House, dir: File, name: &str) -> Result<File, Error> {
-    let attributes = Sattr { mode: Some(0o750), ..Sattr::default() };
+    let attributes = Sattr { mode: Some(0o750), ..Sattr::default() }.into();
     let done = house.op(Op::Mkdir { dir, name: name.into(), attributes }, None);
     match done.result? {
         Output::Opened { file, attributes: Some(found) } => {

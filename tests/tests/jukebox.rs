@@ -70,10 +70,10 @@ fn every_operation_is_asked_again_until_the_server_is_ready() {
     let (mut house, file) = house(plan());
     let dir = house.client.root(house.mount).unwrap();
     let name = || "g".to_owned();
-    let (stable, how) = (StableHow::Unstable, CreateHow::Guarded(Sattr::default()));
+    let (stable, how) = (StableHow::Unstable, CreateHow::Guarded(Sattr::default()).into());
     let operations = [
         ("GETATTR", Op::Getattr { file }),
-        ("SETATTR", Op::Setattr { file, attributes: Sattr::default() }),
+        ("SETATTR", Op::Setattr { file, attributes: Box::default() }),
         ("LOOKUP", Op::Lookup { dir, name: "f".into() }),
         ("ACCESS", Op::Access { file, access: 1 }),
         ("WRITE", Op::Write { file, offset: 0, len: 9000, stable }),
@@ -83,7 +83,7 @@ fn every_operation_is_asked_again_until_the_server_is_ready() {
         ("COMMIT", Op::Commit { file, offset: 0, count: 0 }),
         ("CREATE", Op::Create { dir, name: name(), how }),
         ("REMOVE", Op::Remove { dir, name: name() }),
-        ("MKDIR", Op::Mkdir { dir, name: name(), attributes: Sattr::default() }),
+        ("MKDIR", Op::Mkdir { dir, name: name(), attributes: Box::default() }),
         ("RMDIR", Op::Rmdir { dir, name: name() }),
         ("FSINFO", Op::Fsinfo { file }),
         ("FSSTAT", Op::Fsstat { file }),

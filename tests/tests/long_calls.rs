@@ -67,13 +67,13 @@ fn a_call_longer_than_any_is_refused_with_its_length_and_costs_nothing() {
     let mut bare = Bare::connect(house, config);
     // The first does not even fit the header buffer, the second no chunk.
     for len in [8192, 3000].repeat(500) {
-        let call = rpcrdma::Call { token: 0, payload: Payload::None, reply_max: 512 };
+        let mut call = rpcrdma::Call { token: 0, payload: Payload::None, reply_max: 512 };
         let (now, id) = (bare.house.now(), bare.connection);
-        let refused = bare.endpoint.call(id, call, now, |xid, w| {
+        let refused = bare.endpoint.call(id, &mut call, now, |xid, w| {
             largest_header(xid, nfs3::procedure::NULL, &[0; 400], w)?;
             w.put(&[0; 8192][..len])
         });
-        let why = format!("{:?}", refused.expect_err("too long").why);
+        let why = format!("{:?}", refused.expect_err("too long"));
         assert!(why.contains("CallTooLong"), "{why}");
     }
     let (_, reply, _) = bare.call(Payload::None, |xid, w| {

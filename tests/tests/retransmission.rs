@@ -38,7 +38,7 @@ fn op_with_a_lost_reply(house: &mut House, op: Op) -> Done {
 }
 
 fn guarded(house: &House, name: &str) -> Op {
-    let how = CreateHow::Guarded(Sattr { mode: Some(0o600), ..Sattr::default() });
+    let how = CreateHow::Guarded(Sattr { mode: Some(0o600), ..Sattr::default() }).into();
     Op::Create { dir: house.client.root(house.mount).unwrap(), name: name.into(), how }
 }
 

@@ -42,10 +42,10 @@ fn a_prepare_that_failed_after_get_filled_the_ring_with_dead_slots() {
     let template = CallTemplate::new(nfs3::PROGRAM, nfs3::VERSION, &Auth::None);
     for _ in 0..2_000 {
         // It fits the header buffer, but neither inline nor a chunk: known when it has its slot.
-        let call = Call { token: 0, payload: Payload::None, reply_max: 512 };
+        let mut call = Call { token: 0, payload: Payload::None, reply_max: 512 };
         let (now, id) = (bare.house.now(), bare.connection);
-        let refused = bare.endpoint.call(id, call, now, |_, w| w.put(&[0; 2_052]));
-        let why = refused.expect_err("it is too long").why;
+        let refused = bare.endpoint.call(id, &mut call, now, |_, w| w.put(&[0; 2_052]));
+        let why = refused.expect_err("it is too long");
         let Refusal::Invalid(error) = &why else { panic!("{why:?}") };
         assert!(matches!(**error, Error::CallTooLong { bytes: 2_052, .. }), "{why:?}");
     }
@@ -174,9 +174,9 @@ fn a_flush_brought_more_completions_than_the_queue_could_hold() {
     let qp = endpoint.qp_num(id).expect("established");
     house.faults().set(qp, FaultPlan::new().fail_wr(1, verbs::WcStatus::RetryExceeded));
     let template = CallTemplate::new(nfs3::PROGRAM, nfs3::VERSION, &Auth::None);
-    let call = Call { token: 0, payload: Payload::None, reply_max: 512 };
+    let mut call = Call { token: 0, payload: Payload::None, reply_max: 512 };
     let now = house.now();
-    endpoint.call(id, call, now, |xid, w| template.write(xid, 0, w)).expect("one credit");
+    endpoint.call(id, &mut call, now, |xid, w| template.write(xid, 0, w)).expect("one credit");
     endpoint.flush(now);
     // Nobody polls while everything is flushed.
     house.run_for(Duration::from_millis(5));

@@ -198,7 +198,7 @@ impl<P: Provider> Session<P> {
 pub struct OpenFile<P: Provider> {
     session: Session<P>,
     file: File,
-    attributes: Option<Fattr>,
+    attributes: Option<Box<Fattr>>,
 }
 
 impl<P: Provider> OpenFile<P> {
@@ -211,7 +211,7 @@ impl<P: Provider> OpenFile<P> {
     /// Attributes as of opening, where the server told.
     #[must_use]
     pub fn attributes(&self) -> Option<&Fattr> {
-        self.attributes.as_ref()
+        self.attributes.as_deref()
     }
 
     /// Reads up to `len` bytes at `offset` into the buffer; 0 at the end of the file. The buffer
@@ -311,7 +311,7 @@ impl<P: Provider> OpenFile<P> {
         if self.is_uncommitted(0, u64::MAX) {
             self.commit().await?;
         }
-        let attributes = Sattr { size: Some(size), ..Sattr::default() };
+        let attributes = Sattr { size: Some(size), ..Sattr::default() }.into();
         let op = Op::Setattr { file: self.file, attributes };
         self.session.op(op, None).await.result.map(drop)
     }

@@ -128,7 +128,9 @@ impl<P: Provider> Client<P> {
         let Some(mount) = self.mounts.list.get_mut(mount.0 as usize) else {
             return Err(submission);
         };
-        mount.submit(submission, &mut self.endpoint, now)
+        let Some(place) = mount.place() else { return Err(submission) };
+        mount.submit(place, submission, &mut self.endpoint, now);
+        Ok(())
     }
 
     /// Sends what was submitted, takes what has completed. Returns how many completion queue
@@ -338,11 +340,14 @@ impl Mounts {
 }
 
 impl Upcalls for Mounts {
-    #[inline]
-    fn complete(&mut self, _connection: ConnectionId, mut completed: Completed<'_>) -> usize {
+    #[inline(always)]
+    fn complete(&mut self, _connection: ConnectionId, completed: Completed<'_>) -> usize {
         let (mount, slot) = ((completed.token >> 32) as usize, completed.token as u32);
         let now = self.now;
-        self.list.get_mut(mount).map_or(0, |mount| mount.completed(slot, &mut completed, now))
+        match self.list.get_mut(mount) {
+            Some(mount) => mount.completed(slot, completed, now),
+            None => 0,
+        }
     }
 
     fn wake(&mut self, connection: ConnectionId) {

@@ -3,12 +3,13 @@
 mod durable;
 mod kept;
 mod later;
+mod line;
+mod task;
 
 use std::collections::VecDeque;
 
-use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::{Call, Completed, Endpoint, Pieces, Received, Refusal, State};
+use rpcrdma::{Completed, Endpoint, State};
 use verbs::Provider;
 use wire::nfs3::{self, FileHandle};
 use wire::rpc::{Auth, CallTemplate};
@@ -16,11 +17,12 @@ use wire::rpc::{Auth, CallTemplate};
 use crate::Error;
 use crate::links::Links;
 use crate::op::{Done, File, Op, Output, Submission};
-use crate::procedure::{self, Placed, Step};
+use crate::procedure::{self, Answer, Placed, Step};
 use crate::walk::Walk;
 use durable::OWN_MAX;
-use kept::{Kept, Progress};
+use kept::Kept;
 use later::Later;
+use task::{Role, Task};
 
 /// Largest transfers, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,33 +48,15 @@ pub enum MountState {
     Gone(Error),
 }
 
-/// Whose a task is.
-#[derive(Clone, Copy, Debug)]
-enum Role {
-    /// The caller's, and it has no more to it than its operation.
-    Plain,
-    /// The FSINFO that every mount begins with.
-    Greeting,
-    /// The caller's, a write whose data is kept.
-    Kept(Progress),
-    /// The COMMIT of a file with kept data, sent at `mark`.
-    Commit { at: u32, mark: u64 },
-    /// An extent of kept data, again.
-    Resend { index: usize, progress: Progress },
-}
-
-/// An operation on its way.
-#[derive(Debug)]
-struct Task {
-    tag: u64,
-    op: Op,
-    walk: Walk,
-    since: Timestamp,
-    /// While it waits for room in the transport; the transport has it otherwise.
-    buffer: Option<Buffer>,
-    /// Likewise.
-    pieces: Option<Pieces>,
-    role: Role,
+impl MountState {
+    /// Why no operation is taken.
+    #[cold]
+    fn refusal(&self) -> Box<Error> {
+        match self {
+            Self::Gone(error) => error.clone().into(),
+            _ => Error::NotMounted.into(),
+        }
+    }
 }
 
 /// One mount.
@@ -83,11 +67,12 @@ pub(crate) struct Mount {
     pub(crate) limits: Limits,
     root: FileHandle,
     template: CallTemplate,
-    tasks: Box<[Option<Task>]>,
+    tasks: Box<[Task]>,
     free: Vec<u32>,
     /// Tasks to be handed to the transport, in order.
     waiting: VecDeque<u32>,
-    done: VecDeque<Done>,
+    /// Tasks with results, in order.
+    done: VecDeque<u32>,
     /// Of a soft mount: how long an operation may wait, in nanoseconds, and what it ends with then.
     pub(crate) patience: Option<(u64, rpcrdma::Error)>,
     /// Operations that the server is asked for again later.
@@ -106,6 +91,8 @@ pub(crate) struct Mount {
     /// Test-only builds: a mistake that is to be made on purpose.
     #[cfg(feature = "planted-faults")]
     pub(crate) planted: Option<rpcrdma::Fault>,
+    #[cfg(feature = "planted-faults")]
+    twice: VecDeque<Done>,
 }
 
 impl Mount {
@@ -126,7 +113,7 @@ impl Mount {
             limits: Limits { read_max: 0, write_max: 0, rtmax: 0, wtmax: 0 },
             root,
             template: CallTemplate::new(nfs3::PROGRAM, nfs3::VERSION, auth),
-            tasks: (0..slots).map(|_| None).collect(),
+            tasks: (0..slots).map(|_| Task::vacant(root)).collect(),
             free: (0..slots).rev().collect(),
             waiting: VecDeque::with_capacity(slots as usize),
             done: VecDeque::with_capacity(slots as usize),
@@ -140,6 +127,8 @@ impl Mount {
             ending: None,
             #[cfg(feature = "planted-faults")]
             planted: None,
+            #[cfg(feature = "planted-faults")]
+            twice: VecDeque::new(),
         }
     }
 
@@ -159,66 +148,72 @@ impl Mount {
 
     /// Operations that have not come back.
     pub(crate) fn in_flight(&self) -> usize {
+        self.taken() - self.done.len()
+    }
+
+    /// Places that are not free.
+    #[inline]
+    fn taken(&self) -> usize {
         self.tasks.len() - self.free.len()
     }
 
     /// The connections are up: asks for the server's limits first.
     pub(crate) fn established<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
         self.kept.use_pool(self.links.ids().find_map(|id| endpoint.pool(id)));
-        let op = Op::Fsinfo { file: self.root() };
-        let fsinfo = Submission { tag: 0, op, buffer: None, pieces: None };
         // The slot was set aside for it.
-        let _ = self.enqueue(fsinfo, Role::Greeting, endpoint, now);
+        let Some(slot) = self.free.pop() else { return };
+        let (op, role) = (Op::Fsinfo { file: self.root() }, Role::Greeting);
+        let task = Task { op, role, since: now, ..Task::vacant(self.root) };
+        self.tasks[slot as usize] = task;
+        self.enqueue(slot, endpoint, now);
     }
 
-    /// Takes an operation, or gives it back when the queue is full.
+    /// A place for another operation of the caller's, if there is room.
+    #[inline]
+    pub(crate) fn place(&mut self) -> Option<u32> {
+        let room = self.taken() - (self.kept.own as usize) < self.queue_depth;
+        if room { self.free.pop() } else { None }
+    }
+
+    /// Takes an operation.
     #[inline]
     pub(crate) fn submit<P: Provider>(
         &mut self,
+        slot: u32,
         submission: Submission,
         endpoint: &mut Endpoint<P>,
         now: Timestamp,
-    ) -> Result<(), Submission> {
-        if self.done.len() + self.in_flight() - self.kept.own as usize >= self.queue_depth {
-            return Err(submission);
-        }
+    ) {
+        let task = &mut self.tasks[slot as usize];
+        task.take(submission);
+        task.since = now;
+        task.role = Role::Plain;
         let refusal = match &self.state {
-            MountState::Mounted => procedure::check(&submission, &self.limits),
-            MountState::Mounting => Err(Error::NotMounted.into()),
-            MountState::Gone(error) => Err(error.clone().into()),
+            MountState::Mounted => {
+                procedure::check(&task.op, &task.buffer, &task.pieces, &self.limits)
+            }
+            state => Err(state.refusal()),
         };
-        if let Err(error) = refusal {
-            let Submission { tag, buffer, pieces, .. } = submission;
-            self.done.push_back(Done { pieces, ..Done::new(tag, Err(*error), buffer) });
-            return Ok(());
+        match refusal {
+            Ok(()) => self.enqueue(slot, endpoint, now),
+            Err(error) => self.finish_failed(slot, error),
         }
-        self.enqueue(submission, Role::Plain, endpoint, now)
     }
 
+    /// Starts a task, or has it wait for its turn.
     #[inline]
-    fn enqueue<P: Provider>(
-        &mut self,
-        submission: Submission,
-        role: Role,
-        endpoint: &mut Endpoint<P>,
-        now: Timestamp,
-    ) -> Result<(), Submission> {
-        let Some(slot) = self.free.pop() else { return Err(submission) };
-        let Submission { tag, op, buffer, pieces } = submission;
-        let walk = Walk::new(self.root);
-        let keeps = matches!(op, Op::WriteBack { .. } | Op::Sync { .. });
-        self.tasks[slot as usize] = Some(Task { tag, op, walk, since: now, buffer, pieces, role });
-        if keeps && !self.admit(slot) {
-            return Ok(());
+    fn enqueue<P: Provider>(&mut self, slot: u32, endpoint: &mut Endpoint<P>, now: Timestamp) {
+        let task = &mut self.tasks[slot as usize];
+        if let Op::Open { .. } = task.op {
+            task.walk = Walk::new(self.root);
         }
-        if self.waiting.is_empty() {
-            if !self.start(slot, endpoint, now) {
-                self.waiting.push_back(slot);
-            }
-        } else {
+        let keeps = matches!(task.op, Op::WriteBack { .. } | Op::Sync { .. });
+        if keeps && !self.admit(slot) {
+            return;
+        }
+        if !self.waiting.is_empty() || !self.start(slot, endpoint, now) {
             self.waiting.push_back(slot);
         }
-        Ok(())
     }
 
     /// Hands waiting operations to the transport until it has no room.
@@ -242,127 +237,112 @@ impl Mount {
         }
         let Some((limit_ns, error)) = self.patience.clone() else { return };
         while let Some(&slot) = self.waiting.front()
-            && let Some(task) = &self.tasks[slot as usize]
-            && now.ns_since(task.since) >= limit_ns
+            && now.ns_since(self.tasks[slot as usize].since) >= limit_ns
         {
             self.waiting.pop_front();
-            self.finish(slot, Err(error.clone().into()), None, None, None);
+            self.finish_failed(slot, Box::new(error.clone().into()));
         }
     }
 
-    /// Makes the call of a task's present step. False: there is no room now.
-    #[inline]
-    fn start<P: Provider>(
-        &mut self,
-        slot: u32,
-        endpoint: &mut Endpoint<P>,
-        now: Timestamp,
-    ) -> bool {
-        let Some(task) = &mut self.tasks[slot as usize] else { return true };
-        let (number, _) = procedure::of(&task.op, &task.walk);
-        let reply_room = procedure::reply_room(&task.op, task.buffer.as_ref());
-        let payload = procedure::payload(&task.op, &mut task.buffer, &mut task.pieces);
-        let token = u64::from(self.index) << 32 | u64::from(slot);
-        let reply_max = nfs3::reply_max(number) as u32;
-        let template = &self.template;
-        let mut call = Call { token, payload, reply_max };
-        let mut tries = self.links.len();
-        let why = loop {
-            let called = endpoint.call(self.links.next(), call, now, |xid, w| {
-                template.write(xid, number, w)?;
-                procedure::encode(&task.op, &task.walk, reply_room, w)
-            });
-            let Err(refused) = called else { return true };
-            call = refused.call;
-            tries -= 1;
-            if tries == 0 || matches!(refused.why, Refusal::Invalid(_)) {
-                break refused.why;
-            }
-        };
-        let (buffer, pieces) = call.payload.into_memory();
-        task.buffer = buffer.or(task.buffer.take());
-        task.pieces = pieces.or(task.pieces.take());
-        let error = match why {
-            Refusal::Busy => {
-                self.parked = true;
-                return false;
-            }
-            Refusal::NotConnected => match &self.state {
-                MountState::Gone(error) => error.clone(),
-                // It is being drained: whoever waits will be told why.
-                _ => return false,
-            },
-            Refusal::Invalid(error) => Error::from(error),
-        };
-        self.finish(slot, Err(error), None, None, None);
-        true
-    }
-
     /// An RPC of one of the tasks has completed. Returns the bytes copied out of its message.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn completed(
         &mut self,
         slot: u32,
-        completed: &mut Completed<'_>,
+        completed: Completed<'_>,
         now: Timestamp,
     ) -> usize {
-        let Some(task) = &mut self.tasks[slot as usize] else { return 0 };
+        let Some(task) = self.tasks.get_mut(slot as usize) else { return 0 };
+        let Completed { result, buffer, pieces, inline, .. } = completed;
+        task.take_back((buffer, pieces));
+        let Task { op, walk, buffer, pieces, .. } = task;
+        let mut answer = Answer { result, inline, buffer, pieces };
         let mut placed = Placed::default();
-        let step = procedure::decode(&task.op, &mut task.walk, completed, &mut placed);
-        let (buffer, pieces) = (completed.buffer.take(), completed.pieces.take());
+        let step = procedure::decode(op, walk, &mut answer, &mut placed);
+        if placed.received.is_some() {
+            task.received = placed.received;
+        }
         match step {
-            Ok(Step::Again) => self.waiting.push_back(slot),
             Ok(Step::Finished(output)) => {
-                self.finish(slot, Ok(output), buffer, pieces, placed.received);
+                task.put(Ok(output));
+                self.finish(slot);
             }
-            Err(error) if later::is_asked_for(&error) => {
-                self.put_off(slot, *error, buffer, pieces, now);
-            }
-            Err(error) => self.finish(slot, Err(*error), buffer, pieces, None),
+            Ok(Step::Again) => self.waiting.push_back(slot),
+            Err(error) => self.refused_by_server(slot, error, now),
         }
         placed.copied
     }
 
-    fn finish(
-        &mut self,
-        slot: u32,
-        result: Result<Output, Error>,
-        buffer: Option<Buffer>,
-        pieces: Option<Pieces>,
-        received: Option<Received>,
-    ) {
-        let Some(task) = &mut self.tasks[slot as usize] else { return };
-        let role = match task.role {
-            Role::Plain => return self.answer(slot, result, buffer, pieces, received),
-            role => role,
-        };
-        let buffer = buffer.or_else(|| task.buffer.take());
+    /// The server has refused an operation, or its answer is no good.
+    #[cold]
+    fn refused_by_server(&mut self, slot: u32, error: Box<Error>, now: Timestamp) {
+        if later::is_asked_for(&error) {
+            self.put_off(slot, error, now);
+        } else {
+            self.finish_failed(slot, error);
+        }
+    }
+
+    #[cold]
+    #[allow(clippy::boxed_local, reason = "errors are boxed on the way, so that results are small")]
+    fn finish_failed(&mut self, slot: u32, error: Box<Error>) {
+        self.tasks[slot as usize].put(Err(*error));
+        self.finish(slot);
+    }
+
+    /// A task has its result.
+    #[inline]
+    fn finish(&mut self, slot: u32) {
+        match self.tasks[slot as usize].role {
+            Role::Plain => self.answer(slot),
+            role => self.finish_own(slot, role),
+        }
+    }
+
+    /// A task that is not only the caller's has its result.
+    #[inline(never)]
+    fn finish_own(&mut self, slot: u32, role: Role) {
+        let task = &mut self.tasks[slot as usize];
+        let result = task.result();
         if let Role::Greeting = role {
-            self.tasks[slot as usize] = None;
-            self.free.push(slot);
+            self.vacate(slot);
             return self.mounted(result);
         }
+        let buffer = task.buffer.take();
         self.kept_finished(slot, role, result, buffer);
     }
 
-    /// Hands a result to the caller.
+    /// Has the caller take the result that is there.
     #[inline]
-    fn answer(
-        &mut self,
-        slot: u32,
-        result: Result<Output, Error>,
-        buffer: Option<Buffer>,
-        pieces: Option<Pieces>,
-        received: Option<Received>,
-    ) {
-        let Some(task) = self.tasks[slot as usize].take() else { return };
+    fn answer(&mut self, slot: u32) {
+        self.tasks[slot as usize].role = Role::Vacant;
+        self.done.push_back(slot);
+    }
+
+    /// The next result.
+    #[inline]
+    pub(crate) fn next_done(&mut self) -> Option<Done> {
+        #[cfg(feature = "planted-faults")]
+        if let Some(done) = self.twice.pop_front() {
+            return Some(done);
+        }
+        let slot = self.done.pop_front()?;
         self.free.push(slot);
-        let (tag, buffer, pieces) = (task.tag, buffer.or(task.buffer), pieces.or(task.pieces));
+        let task = &mut self.tasks[slot as usize];
+        let (tag, result) = (task.tag, task.result());
         #[cfg(feature = "planted-faults")]
         if self.planted == Some(rpcrdma::Fault::CompleteTwice) && tag.is_multiple_of(64) {
-            self.done.push_back(Done::new(tag, result.clone(), None));
+            self.twice.push_back(Done::new(tag, result.clone(), None));
         }
-        self.done.push_back(Done { tag, result, buffer, pieces, received });
+        let (buffer, pieces, received) =
+            (task.buffer.take(), task.pieces.take(), task.received.take());
+        Some(Done { tag, result, buffer, pieces, received })
+    }
+
+    /// Ends a task that nobody waits for.
+    fn vacate(&mut self, slot: u32) {
+        self.tasks[slot as usize] = Task::vacant(self.root);
+        self.free.push(slot);
     }
 
     fn mounted(&mut self, fsinfo: Result<Output, Error>) {
@@ -385,12 +365,8 @@ impl Mount {
         }
         self.waiting.extend(self.later.take_all());
         while let Some(slot) = self.waiting.pop_front() {
-            self.finish(slot, Err(error.clone()), None, None, None);
+            self.finish_failed(slot, error.clone().into());
         }
         self.kept_gone(&error);
-    }
-
-    pub(crate) fn next_done(&mut self) -> Option<Done> {
-        self.done.pop_front()
     }
 }

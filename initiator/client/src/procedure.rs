@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use hugepages::Buffer;
-use rpcrdma::{Completed, Inline, Payload, Pieces, Received, Reply};
+use rpcrdma::{Inline, Payload, Pieces, Received, Reply};
 use wire::nfs3::{self, procedure as p};
 use wire::rpc;
 use wire::xdr::{Decode, DecodeError, Full, Reader, Writer};
 
-use crate::op::{File, Op, Output, Submission};
+use crate::op::{File, Op, Output};
 use crate::walk::Walk;
 use crate::{Error, Limits};
 
@@ -37,8 +37,12 @@ pub(crate) fn of(op: &Op, walk: &Walk) -> (u32, &'static str) {
 
 /// Checks what can be checked before anything is sent.
 #[inline]
-pub(crate) fn check(submission: &Submission, limits: &Limits) -> Result<(), Box<Error>> {
-    let Submission { op, buffer, pieces, .. } = submission;
+pub(crate) fn check(
+    op: &Op,
+    buffer: &Option<Buffer>,
+    pieces: &Option<Pieces>,
+    limits: &Limits,
+) -> Result<(), Box<Error>> {
     let room = buffer.as_ref().map(|buffer| buffer.len() as u64);
     let transfer = |procedure, len: u32, max: u32| {
         let asked = u64::from(len);
@@ -88,70 +92,66 @@ fn check_name(name: &str) -> Result<(), Box<Error>> {
 
 // req: 8166-3.4.2-1, 8166-6.1-1
 /// Hands the memory over in the role that the operation has for it; one that has none keeps it.
-#[inline]
 pub(crate) fn payload(
     op: &Op,
     kept: &mut Option<Buffer>,
     kept_pieces: &mut Option<Pieces>,
 ) -> Payload {
-    if kept_pieces.is_some() {
-        return in_pieces(op, kept_pieces);
-    }
-    let takes = matches!(
-        op,
-        Op::Read { .. } | Op::Write { .. } | Op::WriteBack { .. } | Op::Readdirplus { .. }
-    );
-    match (op, kept.take_if(|_| takes)) {
-        (Op::Read { len, .. }, Some(buffer)) => Payload::Receive { buffer, len: *len },
-        (Op::Write { len, .. } | Op::WriteBack { len, .. }, Some(buffer)) => {
-            Payload::Send { buffer, len: *len }
-        }
-        (_, Some(buffer)) => {
-            let len = listing_room(&buffer);
+    match *op {
+        Op::Read { len, .. } => match kept_pieces.take() {
+            Some(pieces) => Payload::ReceivePieces(pieces),
+            None => receive(kept, len),
+        },
+        Op::Write { len, .. } | Op::WriteBack { len, .. } => match kept_pieces.take() {
+            Some(pieces) => Payload::SendPieces(pieces),
+            None => send(kept, len),
+        },
+        Op::Readdirplus { .. } => kept.take().map_or(Payload::None, |buffer| {
+            let len = listing_room(buffer.len());
             Payload::Reply { buffer, len }
-        }
-        (_, None) => Payload::None,
+        }),
+        _ => Payload::None,
     }
 }
 
-#[cold]
-fn in_pieces(op: &Op, kept: &mut Option<Pieces>) -> Payload {
-    let takes = matches!(op, Op::Read { .. } | Op::Write { .. });
-    match (op, kept.take_if(|_| takes)) {
-        (Op::Read { .. }, Some(pieces)) => Payload::ReceivePieces(pieces),
-        (_, Some(pieces)) => Payload::SendPieces(pieces),
-        (_, None) => Payload::None,
+/// Room for a result.
+#[inline]
+pub(crate) fn receive(kept: &mut Option<Buffer>, len: u32) -> Payload {
+    match kept.take() {
+        Some(buffer) => Payload::Receive { buffer, len },
+        None => Payload::None,
+    }
+}
+
+/// An argument.
+#[inline]
+pub(crate) fn send(kept: &mut Option<Buffer>, len: u32) -> Payload {
+    match kept.take() {
+        Some(buffer) => Payload::Send { buffer, len },
+        None => Payload::None,
     }
 }
 
 /// Bytes of a listing's reply message that a buffer may take; servers give up to 1 MiB.
-fn listing_room(buffer: &Buffer) -> u32 {
-    buffer.len().min(1 << 20) as u32
+fn listing_room(buffer_len: usize) -> u32 {
+    buffer_len.min(1 << 20) as u32
 }
 
 // req: 8166-3.4.4.1-1
-/// Writes the arguments.
-#[inline]
-pub(crate) fn encode(
-    op: &Op,
-    walk: &Walk,
-    reply_room: u32,
-    w: &mut Writer<'_>,
-) -> Result<(), Full> {
+/// Writes the arguments. `room` is what the payload has room for.
+pub(crate) fn encode(op: &Op, walk: &Walk, room: usize, w: &mut Writer<'_>) -> Result<(), Full> {
     match *op {
         Op::Null => Ok(()),
-        Op::Read { file: File { handle: file }, offset, len: count } => {
-            w.value(&nfs3::ReadArgs { file, offset, count })
+        Op::Read { ref file, offset, len } => nfs3::ReadArgs::put(&file.handle, offset, len, w),
+        Op::Write { ref file, offset, len, stable } => {
+            nfs3::WriteArgs::put(&file.handle, offset, len, stable, w)
         }
-        Op::Write { file: File { handle: file }, offset, len: count, stable } => {
-            w.value(&nfs3::WriteArgs { file, offset, count, stable, data_len: count })
+        Op::WriteBack { ref file, offset, len } => {
+            nfs3::WriteArgs::put(&file.handle, offset, len, nfs3::StableHow::Unstable, w)
         }
-        Op::WriteBack { file: File { handle: file }, offset, len: count } => {
-            let stable = nfs3::StableHow::Unstable;
-            w.value(&nfs3::WriteArgs { file, offset, count, stable, data_len: count })
-        }
-        Op::Getattr { file: File { handle: file } } => w.value(&nfs3::GetattrArgs { file }),
-        Op::Setattr { file: File { handle: file }, attributes } => {
+        Op::Getattr { ref file } => w.value(&file.handle),
+        Op::Setattr { file: File { handle: file }, ref attributes } => {
+            let attributes = **attributes;
             w.value(&nfs3::SetattrArgs { file, attributes, guard: None })
         }
         Op::Lookup { dir: File { handle: dir }, ref name } => {
@@ -160,10 +160,11 @@ pub(crate) fn encode(
         Op::Access { file: File { handle: file }, access } => {
             w.value(&nfs3::AccessArgs { file, access })
         }
-        Op::Create { dir: File { handle: dir }, ref name, how } => {
-            w.value(&nfs3::CreateArgs { dir, name: name.as_bytes(), how })
+        Op::Create { dir: File { handle: dir }, ref name, ref how } => {
+            w.value(&nfs3::CreateArgs { dir, name: name.as_bytes(), how: **how })
         }
-        Op::Mkdir { dir: File { handle: dir }, ref name, attributes } => {
+        Op::Mkdir { dir: File { handle: dir }, ref name, ref attributes } => {
+            let attributes = **attributes;
             w.value(&nfs3::MkdirArgs { dir, name: name.as_bytes(), attributes })
         }
         Op::Remove { dir: File { handle: dir }, ref name }
@@ -180,19 +181,12 @@ pub(crate) fn encode(
         Op::Fsstat { file: File { handle: root } } => w.value(&nfs3::FsstatArgs { root }),
         Op::Readdirplus { dir: File { handle: dir }, cookie, verifier } => {
             // The buffer takes the whole reply message: header, status and results.
-            let maxcount = reply_room.saturating_sub(nfs3::reply_max(p::NULL) as u32);
+            let room = listing_room(room);
+            let maxcount = room.saturating_sub(nfs3::reply_max(p::NULL) as u32);
             let (dircount, maxcount) = (maxcount, maxcount);
             w.value(&nfs3::ReaddirplusArgs { dir, cookie, verifier, dircount, maxcount })
         }
         Op::Open { ref path, create } => walk.encode(path, create, w),
-    }
-}
-
-/// Room that a READDIRPLUS may ask the server to fill.
-pub(crate) fn reply_room(op: &Op, buffer: Option<&Buffer>) -> u32 {
-    match (op, buffer) {
-        (Op::Readdirplus { .. }, Some(buffer)) => listing_room(buffer),
-        _ => 0,
     }
 }
 
@@ -234,50 +228,93 @@ impl Placed {
     }
 }
 
+/// A reply, and where the operation has room for data that came with it.
+pub(crate) struct Answer<'a, 'i> {
+    pub(crate) result: Result<Reply, Box<rpcrdma::Error>>,
+    pub(crate) inline: Inline<'i>,
+    pub(crate) buffer: &'a mut Option<Buffer>,
+    pub(crate) pieces: &'a mut Option<Pieces>,
+}
+
+impl Answer<'_, '_> {
+    /// What the transport says.
+    #[inline]
+    fn reply(&self) -> Result<Reply, Box<Error>> {
+        self.result.as_ref().copied().map_err(|error| transport(error))
+    }
+
+    /// The RPC reply message, where it is in one piece.
+    fn message(&self) -> Result<&[u8], Box<Error>> {
+        Ok(match (self.reply()?.in_buffer(), &self.buffer) {
+            (Some(len), Some(buffer)) => &buffer[..len as usize],
+            _ => self.inline.bytes(),
+        })
+    }
+}
+
 /// Decodes a reply; `placed` tells where data is that came inline.
+#[inline(always)]
 pub(crate) fn decode(
     op: &Op,
     walk: &mut Walk,
-    completed: &mut Completed<'_>,
+    answer: &mut Answer<'_, '_>,
     placed: &mut Placed,
 ) -> Result<Step, Box<Error>> {
-    let (number, name) = of(op, walk);
-    if let Op::Read { len, .. } = *op {
-        return read(len, completed, placed).map(Step::Finished);
-    }
-    if let Op::Readdirplus { .. } = op {
-        return listing_len(completed, placed).map(|len| Step::Finished(Output::Listing { len }));
-    }
-    let message = completed.message().map_err(|error| transport(&error))?;
-    let mut r = results(message, name)?;
-    let step = match op {
-        Op::Open { path, create } => return walk.advance(path, *create, number, &mut r),
-        Op::Null => Output::Nothing,
-        Op::Getattr { .. } => {
-            Output::Attributes(Some(take::<nfs3::GetattrRes, _, _>(&mut r, name)?))
+    let output = match *op {
+        Op::Read { len, .. } => {
+            let (count, eof) = read(len, answer, placed)?;
+            Output::Read { count, eof }
         }
+        Op::Write { len, .. } | Op::WriteBack { len, .. } => write(len, answer)?.into(),
+        Op::Getattr { .. } => Output::Attributes(Some(getattr(answer)?)),
+        Op::Open { ref path, create } => return advance(path, create, walk, answer),
+        _ => other(op, walk, answer, placed)?,
+    };
+    Ok(Step::Finished(output))
+}
+
+#[inline(never)]
+fn advance(
+    path: &str,
+    create: Option<u32>,
+    walk: &mut Walk,
+    answer: &Answer<'_, '_>,
+) -> Result<Step, Box<Error>> {
+    let (number, name) = walk.procedure(path, create.is_some());
+    let mut r = results(answer.message()?, name)?;
+    walk.advance(path, create, number, &mut r)
+}
+
+/// What is decoded less often.
+#[inline(never)]
+fn other(
+    op: &Op,
+    walk: &Walk,
+    answer: &mut Answer<'_, '_>,
+    placed: &mut Placed,
+) -> Result<Output, Box<Error>> {
+    let (_, name) = of(op, walk);
+    if let Op::Readdirplus { .. } = op {
+        return listing_len(answer, placed).map(|len| Output::Listing { len });
+    }
+    let message = answer.message()?;
+    let mut r = results(message, name)?;
+    let output = match op {
+        Op::Null => Output::Nothing,
         Op::Setattr { .. } => {
             Output::Attributes(take::<nfs3::SetattrRes, _, _>(&mut r, name)?.after)
         }
         Op::Lookup { .. } => {
             let ok = take::<nfs3::LookupRes, _, _>(&mut r, name)?;
-            Output::Opened { file: File { handle: ok.handle }, attributes: ok.attributes }
+            Output::opened(ok.handle, ok.attributes)
         }
         Op::Access { .. } => Output::Access(take::<nfs3::AccessRes, _, _>(&mut r, name)?.access),
-        Op::Write { len, .. } | Op::WriteBack { len, .. } => {
-            let ok = take::<nfs3::WriteRes, _, _>(&mut r, name)?;
-            if ok.count > *len {
-                let what = "it took more bytes than were sent";
-                return Err(bad_result(name, what));
-            }
-            ok.into()
-        }
         // MKDIR's result is CREATE's, and RMDIR's is REMOVE's.
         Op::Create { .. } | Op::Mkdir { .. } => {
             let ok = take::<nfs3::CreateRes, _, _>(&mut r, name)?;
             let what = "it gives no handle for what it made";
             let handle = ok.handle.ok_or(Error::BadResult { procedure: name, what })?;
-            Output::Opened { file: File { handle }, attributes: ok.attributes }
+            Output::opened(handle, ok.attributes)
         }
         Op::Remove { .. } | Op::Rmdir { .. } => {
             take::<nfs3::RemoveRes, _, _>(&mut r, name)?;
@@ -288,22 +325,58 @@ pub(crate) fn decode(
         }
         Op::Fsinfo { .. } => Output::Fsinfo(Box::new(take::<nfs3::FsinfoRes, _, _>(&mut r, name)?)),
         Op::Fsstat { .. } => Output::Fsstat(Box::new(take::<nfs3::FsstatRes, _, _>(&mut r, name)?)),
-        Op::Read { .. } | Op::Readdirplus { .. } => unreachable!("handled above"),
+        Op::Getattr { .. }
+        | Op::Read { .. }
+        | Op::Write { .. }
+        | Op::WriteBack { .. }
+        | Op::Open { .. }
+        | Op::Readdirplus { .. } => unreachable!("handled elsewhere"),
     };
     r.finish().map_err(|error| undecodable(name, error))?;
-    Ok(Step::Finished(step))
+    Ok(output)
+}
+
+/// The results of a procedure that are all there is in its reply.
+#[inline(always)]
+fn whole<R, T, A>(answer: &Answer<'_, '_>, procedure: &'static str) -> Result<T, Box<Error>>
+where
+    R: for<'a> Decode<'a> + Into<Result<T, nfs3::Failed<A>>>,
+{
+    answer.reply()?;
+    let mut r = results(answer.inline.bytes(), procedure)?;
+    let ok = take::<R, _, _>(&mut r, procedure)?;
+    r.finish().map_err(|error| undecodable(procedure, error))?;
+    Ok(ok)
+}
+
+/// GETATTR.
+#[inline(always)]
+fn getattr(answer: &Answer<'_, '_>) -> Result<nfs3::Fattr, Box<Error>> {
+    whole::<nfs3::GetattrRes, _, _>(answer, "GETATTR")
+}
+
+/// WRITE.
+#[inline(always)]
+fn write(len: u32, answer: &Answer<'_, '_>) -> Result<nfs3::WriteOk, Box<Error>> {
+    let ok = whole::<nfs3::WriteRes, _, _>(answer, "WRITE")?;
+    if ok.count > len {
+        return Err(bad_result("WRITE", "it took more bytes than were sent"));
+    }
+    Ok(ok)
 }
 
 // req: 8166-4.3.2.2-4, 8166-6.1-4
-/// READ: the data came by Write chunk, or is in the message.
+/// READ: the data came by Write chunk, or is in the message. How many bytes, and whether they end
+/// the file.
+#[inline(always)]
 fn read(
     len: u32,
-    completed: &mut Completed<'_>,
+    answer: &mut Answer<'_, '_>,
     placed: &mut Placed,
-) -> Result<Output, Box<Error>> {
+) -> Result<(u32, bool), Box<Error>> {
     let procedure = "READ";
-    let Completed { result, buffer, pieces, inline, .. } = completed;
-    let reply = *result.as_ref().map_err(|error| transport(error))?;
+    let reply = answer.reply()?;
+    let Answer { inline, buffer, pieces, .. } = answer;
     let decode = |error| undecodable(procedure, error);
     let bad = |what| bad_result(procedure, what);
     let mut r = results(inline.bytes(), procedure)?;
@@ -324,25 +397,23 @@ fn read(
             let start = r.position();
             let data = ok.take_inline_data(&mut r).map_err(decode)?;
             let range = start..start + data.len();
-            let (count, eof) = (ok.count, ok.eof);
             match pieces {
                 None => placed.place(inline, range, buffer.as_mut(), procedure)?,
                 Some(pieces) => placed.copied = pieces.copy_from(data),
             }
-            return Ok(Output::Read { count, eof });
         }
     }
-    Ok(Output::Read { count: ok.count, eof: ok.eof })
+    Ok((ok.count, ok.eof))
 }
 
 /// READDIRPLUS: the reply message stays where it is, or is copied into the buffer, once it is
 /// checked.
-fn listing_len(completed: &mut Completed<'_>, placed: &mut Placed) -> Result<u32, Box<Error>> {
-    take_listing(completed.message().map_err(|error| transport(&error))?)?;
-    let Completed { result, buffer, inline, .. } = completed;
-    if let Ok(Some(len)) = result.as_ref().map(Reply::in_buffer) {
+fn listing_len(answer: &mut Answer<'_, '_>, placed: &mut Placed) -> Result<u32, Box<Error>> {
+    take_listing(answer.message()?)?;
+    if let Some(len) = answer.reply()?.in_buffer() {
         return Ok(len);
     }
+    let Answer { inline, buffer, .. } = answer;
     let len = inline.bytes().len();
     placed.place(inline, 0..len, buffer.as_mut(), "READDIRPLUS")?;
     Ok(len as u32)
@@ -365,6 +436,7 @@ fn take_listing(message: &[u8]) -> Result<nfs3::ReaddirplusOk<'_>, Box<Error>> {
 }
 
 /// Reads the RPC reply header; the results follow.
+#[inline(always)]
 fn results<'a>(message: &'a [u8], procedure: &'static str) -> Result<Reader<'a>, Box<Error>> {
     let mut r = Reader::new(message);
     let reply = rpc::Reply::decode(&mut r).map_err(|error| undecodable(procedure, error))?;
@@ -373,6 +445,7 @@ fn results<'a>(message: &'a [u8], procedure: &'static str) -> Result<Reader<'a>,
 }
 
 /// Reads a result and turns the server's refusal into an error.
+#[inline(always)]
 pub(crate) fn take<'a, R, T, A>(
     r: &mut Reader<'a>,
     procedure: &'static str,

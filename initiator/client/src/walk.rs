@@ -4,7 +4,7 @@ use wire::nfs3::{self, CreateHow, FileHandle, Sattr, Status, procedure as p};
 use wire::xdr::{Full, Reader, Writer};
 
 use crate::Error;
-use crate::op::{File, Output};
+use crate::op::Output;
 use crate::procedure::{Step, take};
 
 /// How far a walk has come.
@@ -68,6 +68,7 @@ impl Walk {
         procedure: u32,
         r: &mut Reader<'_>,
     ) -> Result<Step, Box<Error>> {
+        let opened = |handle, attributes| Step::Finished(Output::opened(handle, attributes));
         let Some((_, end)) = self.next(path) else {
             let attributes = Some(take::<nfs3::GetattrRes, _, _>(r, "GETATTR")?);
             return Ok(opened(self.at, attributes));
@@ -102,8 +103,4 @@ impl Walk {
             }
         }
     }
-}
-
-fn opened(handle: FileHandle, attributes: Option<nfs3::Fattr>) -> Step {
-    Step::Finished(Output::Opened { file: File { handle }, attributes })
 }

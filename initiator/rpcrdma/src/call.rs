@@ -24,9 +24,10 @@ pub struct Call {
 
 /// The bulk data of a call. Only arguments and results that are DDP-eligible (RFC 8267 §3) may
 /// travel as `Send` or `Receive`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Payload {
     /// None.
+    #[default]
     None,
     /// The last argument: the first `len` bytes of the buffer are its opaque data. The encoded
     /// call ends with the length word; pad is added by the transport.
@@ -61,9 +62,9 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// Its role, and the length asked for, if it has room for that.
+    /// Its role, the length asked for, if it has room for that, and in how many pieces.
     #[inline]
-    pub(crate) fn shape(&self) -> Option<(Role, u32)> {
+    pub(crate) fn shape(&self) -> Option<(Role, u32, u32)> {
         let (role, len, room) = match self {
             Self::None => (Role::None, 0, 0),
             Self::Send { buffer, len } => (Role::Send, *len, buffer.len()),
@@ -73,11 +74,10 @@ impl Payload {
             Self::ReceivePieces(pieces) => return shape_of(Role::Receive, pieces),
             Self::ReplyPieces(pieces) => return shape_of(Role::Reply, pieces),
         };
-        (len as usize <= room).then_some((role, len))
+        (len as usize <= room).then_some((role, len, 1))
     }
 
     /// The memory, to be held until the call completes.
-    #[inline]
     pub(crate) fn into_held(self) -> Held {
         match self {
             Self::None => Held::default(),
@@ -90,7 +90,7 @@ impl Payload {
         }
     }
 
-    /// Undoes [`Payload::into_held`].
+    /// What [`Payload::into_held`] was made of.
     pub(crate) fn again(role: Role, len: u32, held: &mut Held) -> Self {
         match (role, held.take()) {
             (Role::Send, (Some(buffer), _)) => Self::Send { buffer, len },
@@ -110,18 +110,9 @@ impl Payload {
     }
 }
 
-fn shape_of(role: Role, pieces: &Pieces) -> Option<(Role, u32)> {
+fn shape_of(role: Role, pieces: &Pieces) -> Option<(Role, u32, u32)> {
     let len = u32::try_from(pieces.total_len()).ok()?;
-    pieces.iter().all(Piece::fits).then_some((role, len))
-}
-
-/// A call that was not taken, with everything that was given.
-#[derive(Debug)]
-pub struct Refused {
-    /// Why.
-    pub why: Refusal,
-    /// The call, untouched.
-    pub call: Call,
+    pieces.iter().all(Piece::fits).then_some((role, len, pieces.iter().len() as u32))
 }
 
 /// Why a call was not taken.

@@ -128,7 +128,7 @@ impl<P: Provider> Connection<P> {
         let region = memory::map(&config.buffers, message_len * count + long_call::MEMORY_LEN)?;
         let messages = RegisteredPool::carve(region.clone(), 0, message_len, count)?;
         let long_calls = LongCalls::new(region, message_len * count)?;
-        let take = || messages.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
+        let take = || Loan::ours_of(messages.pool.alloc());
         let slots = Slots::new(requests, xids, take);
         let receives = Receives::new(&messages.pool, receives, &config);
         let (pause_min, pause_max) = (config.reconnect_min_ns, config.reconnect_max_ns);

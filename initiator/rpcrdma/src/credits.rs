@@ -29,6 +29,7 @@ impl Credits {
     // req: 8166-3.3.1-2
     /// Its reply is here, with a new grant: 0 would stop the connection for good and counts as 1,
     /// and more than we have Receives for is of no use.
+    #[inline(always)]
     pub(crate) fn replied(&mut self, grant: u32) {
         self.in_use -= 1;
         self.granted = grant.clamp(1, self.max);

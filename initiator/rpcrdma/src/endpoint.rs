@@ -15,7 +15,7 @@ use verbs::{CmEvent, Completion, CompletionQueue as _, Connection as _, Provider
 use wire::rpc::RpcError;
 use wire::xdr::{Full, Writer};
 
-use crate::call::{Call, Completed, Refusal, Refused};
+use crate::call::{Call, Completed, Refusal};
 use crate::config::{EndpointConfig, TransportConfig};
 use crate::connection::Connection;
 use crate::error::{Error, Loss};
@@ -187,24 +187,27 @@ impl<P: Provider> Endpoint<P> {
 
     /// Makes a call. `encode` writes the RPC message with the given XID, up to and including the
     /// length word of a [`Payload::Send`](crate::Payload::Send). The Send goes out with the next
-    /// [`Endpoint::flush`].
+    /// [`Endpoint::flush`]. What the call carries is taken out of it.
     ///
     /// # Errors
-    /// The call comes back with the reason; [`Refusal::Busy`] means to wait for
+    /// The reason why it was not taken; then it is as it was. [`Refusal::Busy`] means to wait for
     /// [`Upcalls::wake`].
-    #[inline]
+    #[inline(always)] // So that it is made for each kind of call anew, with what is known of it.
     pub fn call(
         &mut self,
         id: ConnectionId,
-        call: Call,
+        call: &mut Call,
         now: Timestamp,
         encode: impl FnOnce(u32, &mut Writer<'_>) -> Result<(), Full>,
-    ) -> Result<(), Refused> {
-        let Some(connection) = self.get_mut(id) else {
-            return Err(Refused { why: Refusal::NotConnected, call });
+    ) -> Result<(), Refusal> {
+        let place = self.places.get_mut(usize::from(id.index)).filter(|it| it.life == id.life);
+        let Some(Place { connection: Some(connection), touched, .. }) = place else {
+            return Err(Refusal::NotConnected);
         };
         connection.call(call, now, encode)?;
-        self.touch(id.index);
+        if !std::mem::replace(touched, true) {
+            self.touched.push(id.index);
+        }
         Ok(())
     }
 
@@ -248,13 +251,11 @@ impl<P: Provider> Endpoint<P> {
         let Some((id, kind, entry)) = WorkId::parse(completion.wr_id) else {
             return;
         };
-        let place = self.places.get_mut(usize::from(id.connection));
-        let Some(place) = place.filter(|place| place.tag == id.tag) else {
-            return;
-        };
-        if let Some(connection) = &mut place.connection {
-            connection.on_completion(kind, entry, completion, now, up);
-            self.touch(id.connection);
+        let place = self.places.get_mut(usize::from(id.connection)).filter(|it| it.tag == id.tag);
+        let Some(Place { connection: Some(connection), touched, .. }) = place else { return };
+        connection.on_completion(kind, entry, completion, now, up);
+        if !std::mem::replace(touched, true) {
+            self.touched.push(id.connection);
         }
     }
 

@@ -23,8 +23,8 @@ fn first_xids(config: &TransportConfig, count: usize) -> BTreeSet<u32> {
     let connections = endpoint.places.iter_mut().filter_map(|place| place.connection.as_mut());
     connections
         .map(|connection| {
-            let slot = connection.slots.take(0).unwrap();
-            connection.slots.get(slot).xid
+            let (_, request) = connection.slots.take(0).unwrap();
+            request.xid
         })
         .collect()
 }
@@ -56,8 +56,8 @@ fn a_parked_caller_was_woken_while_calls_waited_to_be_sent_again() {
     let connection = endpoint.places[0].connection.as_mut().unwrap();
     connection.state = State::Established;
     connection.parked = true;
-    let slot = connection.slots.take(0).unwrap();
-    connection.slots.get(slot).pending = true;
+    let (_, request) = connection.slots.take(0).unwrap();
+    request.pending = true;
     // SAFETY: nothing was ever posted.
     unsafe { connection.slots.queue_resends() };
     assert!(!connection.take_wake(), "it would be sent away once more");

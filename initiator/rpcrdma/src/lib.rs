@@ -16,6 +16,7 @@
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
+mod arrival;
 mod backward;
 mod call;
 pub mod config;
@@ -49,7 +50,7 @@ mod windows;
 mod work_id;
 mod xid;
 
-pub use call::{Call, Completed, Payload, Refusal, Refused, Reply};
+pub use call::{Call, Completed, Payload, Refusal, Reply};
 pub use config::{BufferConfig, EndpointConfig, Registration, TransportConfig};
 pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
 pub use error::{BadReply, Error, Loss};

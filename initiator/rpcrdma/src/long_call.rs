@@ -47,7 +47,7 @@ impl<D: ProtectionDomain> LongCalls<D> {
     pub(crate) fn new(region: Rc<Region>, offset: usize) -> Result<Self, Error> {
         let (len, count) = (CALL_MAX as usize, LONG_CALLS as usize);
         let memory = RegisteredPool::carve(region, offset, len, count)?;
-        let message = || memory.pool.alloc().map_or(Loan::Vacant, Loan::Ours);
+        let message = || Loan::ours_of(memory.pool.alloc());
         let long = |index| LongCall { index, message: message(), key: Key::default() };
         let free = (0..LONG_CALLS).map(long).collect();
         Ok(Self { windows: Windows::none(), memory, free })
@@ -85,7 +85,7 @@ impl<D: ProtectionDomain> LongCalls<D> {
         request: &mut Request,
         counters: &mut Counters,
     ) -> Result<(), Refusal> {
-        let (bytes, limit) = (request.body_len, CALL_MAX as usize);
+        let (bytes, limit) = (request.shape.body_len, CALL_MAX as usize);
         if bytes > limit {
             return Err(Refusal::Invalid(Error::CallTooLong { bytes, limit }.into()));
         }

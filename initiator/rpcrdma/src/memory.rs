@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use hugepages::{Buffer, Keys, Lent, Pool, Region, RegionSpec};
+use hugepages::{Buffer, Keys, Pool, Region, RegionSpec};
 use verbs::{Access, MemoryRegion, ProtectionDomain, RegionHandle, Sge};
 
 use crate::Error;
@@ -11,92 +11,104 @@ use crate::config::BufferConfig;
 /// What a device says when the memlock limit keeps it from pinning memory.
 const ENOMEM: i32 = 12;
 
-/// A buffer that goes back and forth between us and the NIC.
+/// A buffer that goes back and forth between us and the NIC, or no buffer at all.
+///
+/// It stays in its place: whose it is is a flag, and nobody gets at the bytes while it says that a
+/// posted work request, or a key that the peer was told of, names them.
 #[derive(Debug, Default)]
-pub(crate) enum Loan {
-    /// No buffer here.
-    #[default]
-    Vacant,
-    /// Nothing posted names it: ours to read and write.
-    Ours(Buffer),
-    /// A posted work request, or a key the peer was told of, names it: hands off.
-    Lent(Lent),
+pub(crate) struct Loan {
+    buffer: Option<Buffer>,
+    lent: bool,
 }
 
 impl Loan {
+    /// A buffer that is ours to read and write.
+    #[inline]
+    pub(crate) fn ours_of(buffer: Option<Buffer>) -> Self {
+        Self { buffer, lent: false }
+    }
+
+    /// Whether no buffer is here.
+    #[inline]
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.buffer.is_none()
+    }
+
+    /// A buffer of ours comes where there is none.
+    #[inline]
+    pub(crate) fn put(&mut self, buffer: Buffer) {
+        debug_assert!(self.buffer.is_none(), "there is a buffer already");
+        // Nothing is in the place that would have to be dropped.
+        std::mem::forget(self.buffer.replace(buffer));
+    }
+
     /// Gives the buffer to the NIC.
+    #[inline]
     pub(crate) fn lend(&mut self) {
-        if let Self::Ours(buffer) = std::mem::take(self) {
-            *self = Self::Lent(buffer.lend());
-        } else {
-            debug_assert!(false, "only a buffer of ours can be lent");
-        }
+        debug_assert!(self.shared().is_some(), "only a buffer of ours can be lent");
+        self.lent = true;
     }
 
     /// Takes the buffer back. Does nothing to one that is ours already.
     ///
     /// # Safety
     /// No posted work request names the buffer any more, and no peer may reach it by a key.
+    #[inline]
     pub(crate) unsafe fn reclaim(&mut self) {
-        if self.is_lent()
-            && let Self::Lent(lent) = std::mem::take(self)
-        {
-            // SAFETY: the caller's promise is the one that `Lent::reclaim` asks for.
-            *self = Self::Ours(unsafe { lent.reclaim() });
-        }
+        self.lent = false;
     }
 
     /// Whether the NIC has it.
     #[inline]
     pub(crate) fn is_lent(&self) -> bool {
-        matches!(self, Self::Lent(_))
+        self.lent
     }
 
-    /// The buffer, if it is ours; the loan is then vacant.
+    /// The buffer, if it is ours; none is here then.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<Buffer> {
-        match std::mem::take(self) {
-            Self::Ours(buffer) => Some(buffer),
-            other => {
-                *self = other;
-                None
-            }
-        }
+        if self.lent { None } else { self.buffer.take() }
     }
 
     /// The buffer to read or write, if it is ours.
+    #[inline]
     pub(crate) fn ours(&mut self) -> Option<&mut Buffer> {
-        match self {
-            Self::Ours(buffer) => Some(buffer),
-            _ => None,
-        }
+        if self.lent { None } else { self.buffer.as_mut() }
     }
 
     /// The buffer to look at, if it is ours.
+    #[inline]
     pub(crate) fn shared(&self) -> Option<&Buffer> {
-        match self {
-            Self::Ours(buffer) => Some(buffer),
-            _ => None,
-        }
+        if self.lent { None } else { self.buffer.as_ref() }
     }
 
     /// The keys that the buffer carries, and its address.
+    #[inline]
     pub(crate) fn keys_and_addr(&self) -> (Keys, u64) {
-        match self {
-            Self::Vacant => (Keys::default(), 0),
-            Self::Ours(buffer) => (buffer.keys(), buffer.addr()),
-            Self::Lent(lent) => (lent.keys(), lent.addr()),
-        }
+        self.buffer.as_ref().map_or_else(Default::default, |buffer| (buffer.keys(), buffer.addr()))
     }
 
     /// An SGE for `len` bytes from `offset`, whoever has the buffer.
+    #[inline]
     pub(crate) fn sge(&self, offset: usize, len: usize) -> Sge {
-        let (addr, room, keys) = match self {
-            Self::Vacant => (0, 0, Keys::default()),
-            Self::Ours(buffer) => (buffer.addr(), buffer.len(), buffer.keys()),
-            Self::Lent(lent) => (lent.addr(), lent.len(), lent.keys()),
+        let (room, Keys { lkey, .. }, addr) = match &self.buffer {
+            Some(buffer) => (buffer.len(), buffer.keys(), buffer.addr()),
+            None => Default::default(),
         };
         assert!(offset + len <= room, "an SGE stays within its buffer");
-        Sge { addr: addr + offset as u64, length: len as u32, lkey: keys.lkey }
+        Sge { addr: addr + offset as u64, length: len as u32, lkey }
+    }
+}
+
+impl Drop for Loan {
+    /// A buffer that the NIC may still touch never goes back to its pool.
+    #[inline]
+    fn drop(&mut self) {
+        if self.lent
+            && let Some(buffer) = self.buffer.take()
+        {
+            drop(buffer.lend());
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use hugepages::{Buffer, Keys, Region};
 use verbs::{RegionHandle, Sge};
 use wire::rpcrdma::Segment;
 
+use crate::call::Payload;
 use crate::memory::Loan;
 use crate::registrations::Registered;
 
@@ -31,7 +32,7 @@ impl Piece {
     /// used.
     #[must_use]
     pub fn new(buffer: Buffer, offset: u32, len: u32) -> Self {
-        Self { loan: Loan::Ours(buffer), offset, len, registered: None }
+        Self { loan: Loan::ours_of(Some(buffer)), offset, len, registered: None }
     }
 
     /// The stretch.
@@ -84,7 +85,7 @@ impl Piece {
 
     /// An SGE for it, whoever has it.
     #[inline]
-    fn sge(&self) -> Sge {
+    pub(crate) fn sge(&self) -> Sge {
         let mut sge = self.loan.sge(self.offset as usize, self.len as usize);
         if let Some(registered) = &self.registered {
             sge.lkey = registered.keys.lkey;
@@ -104,6 +105,12 @@ impl Piece {
     #[inline]
     pub(crate) fn region_handle(&self) -> Option<RegionHandle> {
         self.registered.as_ref()?.handle
+    }
+
+    /// Whether there is nothing here.
+    #[inline]
+    fn is_vacant(&self) -> bool {
+        self.loan.is_vacant() && self.registered.is_none()
     }
 
     /// The region that it is in, to be registered, if that is another than `pool` and not done
@@ -210,6 +217,23 @@ impl Default for Held {
 }
 
 impl Held {
+    /// Takes the memory of a call; there is none here.
+    #[inline]
+    pub(crate) fn hold(&mut self, payload: Payload) {
+        match (self, payload) {
+            (
+                Self::One(piece),
+                Payload::Send { buffer, len }
+                | Payload::Receive { buffer, len }
+                | Payload::Reply { buffer, len },
+            ) if piece.is_vacant() => {
+                piece.loan.put(buffer);
+                (piece.offset, piece.len) = (0, len);
+            }
+            (held, payload) => *held = payload.into_held(),
+        }
+    }
+
     /// The pieces in order.
     #[inline]
     pub(crate) fn pieces(&self) -> &[Piece] {
@@ -227,16 +251,16 @@ impl Held {
         }
     }
 
+    /// Whether it is one buffer that needs no more than the registration of this region.
+    #[inline]
+    pub(crate) fn is_of(&self, pool: &Rc<Region>) -> bool {
+        matches!(self, Self::One(piece) if piece.unregistered(pool).is_none())
+    }
+
     /// Those that hold bytes.
     #[inline]
     pub(crate) fn filled(&self) -> impl Iterator<Item = &Piece> {
         self.pieces().iter().filter(|piece| piece.len > 0)
-    }
-
-    /// SGEs of those that hold bytes.
-    #[inline]
-    pub(crate) fn sges(&self) -> impl Iterator<Item = Sge> {
-        self.filled().map(Piece::sge)
     }
 
     /// Gives all of it to the NIC.

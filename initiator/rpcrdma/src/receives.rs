@@ -29,7 +29,7 @@ pub(crate) struct Receives {
 impl Receives {
     /// Takes `count` buffers of a pool, all due for posting, and for spares what is left in it.
     pub(crate) fn new(pool: &Pool, count: u32, config: &TransportConfig) -> Self {
-        let take = |_| pool.alloc().map_or(Loan::Vacant, Loan::Ours);
+        let take = |_| Loan::ours_of(pool.alloc());
         Self {
             loans: (0..count).map(take).collect(),
             repost: (0..count).collect(),
@@ -84,21 +84,19 @@ impl Receives {
 
     /// The first `len` bytes of a message that has arrived.
     pub(crate) fn message(&self, index: u32, len: u32) -> &[u8] {
-        match &self.loans[index as usize] {
-            Loan::Ours(buffer) => &buffer[..(len as usize).min(buffer.len())],
-            _ => &[],
+        match self.loans[index as usize].shared() {
+            Some(buffer) => &buffer[..(len as usize).min(buffer.len())],
+            None => &[],
         }
     }
 
     /// Takes the buffer of a message out and puts a spare one in its place, if there is one.
     pub(crate) fn keep(&mut self, index: u32) -> Option<Buffer> {
         let loan = &mut self.loans[index as usize];
-        if !matches!(loan, Loan::Ours(_)) {
-            return None;
-        }
+        loan.shared()?;
         let spare = self.spares.alloc()?;
         let kept = loan.take();
-        *loan = Loan::Ours(spare);
+        *loan = Loan::ours_of(Some(spare));
         self.kept += 1;
         kept
     }

@@ -38,6 +38,24 @@ impl Offered {
         &self.segments[..usize::from(self.count)]
     }
 
+    /// The bytes in the Write chunk, if one was offered, where none came back.
+    #[inline]
+    pub(crate) fn none_returned(&self) -> Option<u32> {
+        (self.travel == Travel::WriteChunk).then_some(0)
+    }
+
+    /// The bytes that came back in a Write chunk of this one segment, if it is the one offered and
+    /// holds as many.
+    #[inline]
+    pub(crate) fn returned_one(&self, segment: &Segment) -> Option<u32> {
+        let offered = &self.segments[0];
+        let is_it = self.travel == Travel::WriteChunk
+            && self.count == 1
+            && (segment.handle, segment.offset) == (offered.handle, offered.offset)
+            && segment.length <= offered.length;
+        is_it.then_some(segment.length)
+    }
+
     // req: 8166-6.1-3
     /// The segments of the chunk that the server was to use so.
     fn of(&self, travel: Travel, name: &'static str) -> Result<&[Segment], BadReply> {
@@ -110,7 +128,7 @@ pub(crate) fn check(header: &Header<'_>, offered: &Offered) -> Result<Arrival, B
 fn written(header: &Header<'_>, offered: &Offered) -> Result<Option<u32>, BadReply> {
     let mut chunks = header.writes.iter();
     let Some(chunk) = chunks.next() else {
-        return Ok((offered.travel == Travel::WriteChunk).then_some(0));
+        return Ok(offered.none_returned());
     };
     let segments = offered.of(Travel::WriteChunk, "Write chunk")?;
     if chunks.next().is_some() {

@@ -8,6 +8,7 @@ use verbs::WindowAccess;
 use wire::rpcrdma::HEADER_MIN;
 
 use crate::Error;
+use crate::connection::HEADER_ROOM;
 use crate::long_call::LongCall;
 use crate::memory::Loan;
 use crate::piece::{Held, SEGMENTS_MAX};
@@ -37,14 +38,8 @@ pub(crate) struct Request {
     pub(crate) payload: Held,
     /// What the Reply may return.
     pub(crate) offered: Offered,
-    /// What the payload is for.
-    pub(crate) role: Role,
-    /// Bytes of payload.
-    pub(crate) payload_len: u32,
-    /// Bytes of the encoded RPC message, without payload.
-    pub(crate) body_len: usize,
-    /// Largest RPC reply, without payload.
-    pub(crate) reply_max: u32,
+    /// What decides how it travels.
+    pub(crate) shape: Shape,
     /// Its place in the order of calls, for sending again.
     pub(crate) order: u64,
     /// When it was handed over for sending the first time.
@@ -66,6 +61,21 @@ pub(crate) struct Request {
     pub(crate) windows_bound: u8,
     /// The message where the server can fetch it, when it was too long to go inline.
     pub(crate) long: Option<LongCall>,
+}
+
+/// What decides how a call travels.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shape {
+    /// What the payload is for.
+    pub(crate) role: Role,
+    /// Bytes of payload.
+    pub(crate) payload_len: u32,
+    /// In how many pieces.
+    pub(crate) pieces: u32,
+    /// Largest RPC reply, without payload.
+    pub(crate) reply_max: u32,
+    /// Bytes of the encoded RPC message, without payload.
+    pub(crate) body_len: usize,
 }
 
 /// A key per I/O: of the last bind of its window, or before the first.
@@ -96,8 +106,14 @@ impl Request {
     /// caller's payload any more.
     #[inline]
     pub(crate) fn is_complete(&self) -> bool {
-        let waits = self.reply.is_none() || self.any_key() || (self.gathered && self.sending);
+        let waits = self.reply.is_none() || self.any_key() || self.is_read_by_send();
         self.pending && !waits
+    }
+
+    /// Whether a Send may still read the caller's payload.
+    #[inline]
+    pub(crate) fn is_read_by_send(&self) -> bool {
+        self.gathered && self.sending
     }
 
     /// Keys that the server holds.
@@ -236,20 +252,21 @@ pub(crate) struct Limits {
 
 impl Limits {
     // req: 8166-4.3.3-1
-    /// Chooses the cheapest way for a request's payload that the limits allow (RFC 8166 §3.3,
+    /// Chooses the cheapest way for a call's payload that the limits allow (RFC 8166 §3.3,
     /// §3.4). Chunks are offered only where the data may not fit inline: a server uses what it is
     /// offered.
-    pub(crate) fn choose(&self, request: &Request) -> Travel {
-        let (len, data) = (request.payload_len as usize, padded(request.payload_len));
-        let call = HEADER_MIN + request.body_len;
-        let reply = HEADER_MIN + request.reply_max as usize;
-        match request.role {
+    #[inline]
+    pub(crate) fn choose(&self, shape: &Shape) -> Travel {
+        let (len, data) = (shape.payload_len as usize, padded(shape.payload_len));
+        let call = HEADER_MIN + shape.body_len;
+        let reply = HEADER_MIN + shape.reply_max as usize;
+        match shape.role {
             Role::None => Travel::Nothing,
             // A chunk of nothing is none: then the head alone is too long.
             Role::Send if call + data > self.inline_send && len == 0 => Travel::Nothing,
             Role::Send if call + data > self.inline_send => Travel::ReadChunk,
             Role::Send if len <= self.copy_max => Travel::Copied,
-            Role::Send if request.payload.pieces().len() + 2 > self.sges => Travel::ReadChunk,
+            Role::Send if shape.pieces as usize + 2 > self.sges => Travel::ReadChunk,
             Role::Send => Travel::Gathered,
             Role::Receive if reply + data <= self.inline_receive => Travel::Nothing,
             // Nor is there one for no result.
@@ -263,8 +280,14 @@ impl Limits {
     // req: 8166-3.5.3-1
     /// Whether what is left of the call, with the header that it takes, is still too long to go
     /// inline: then the message becomes a chunk as well.
-    pub(crate) fn is_long(&self, request: &Request, travel: Travel) -> bool {
-        travel.header_len(request.payload.pieces().len()) + request.body_len > self.inline_send
+    #[inline]
+    pub(crate) fn is_long(&self, shape: &Shape, travel: Travel) -> bool {
+        HEADER_ROOM + shape.body_len > self.inline_send && self.is_too_long(shape, travel)
+    }
+
+    #[cold]
+    fn is_too_long(&self, shape: &Shape, travel: Travel) -> bool {
+        travel.header_len(shape.pieces as usize) + shape.body_len > self.inline_send
     }
 }
 
@@ -282,6 +305,7 @@ impl Travel {
 }
 
 /// Length with XDR padding.
+#[inline]
 pub(crate) fn padded(len: u32) -> usize {
     (len as usize).next_multiple_of(4)
 }

@@ -3,7 +3,7 @@ use super::*;
 const LIMITS: Limits = Limits { inline_send: 4096, inline_receive: 4096, copy_max: 512, sges: 10 };
 
 fn choose(limits: Limits, role: Role, payload_len: u32, body_len: usize, reply_max: u32) -> Travel {
-    limits.choose(&Request { role, payload_len, body_len, reply_max, ..Request::default() })
+    limits.choose(&Shape { role, payload_len, pieces: 1, body_len, reply_max })
 }
 
 #[test]

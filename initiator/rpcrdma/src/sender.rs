@@ -69,7 +69,7 @@ impl Sender {
             (ctx, main_request(ctx, id.with(Kind::Send, number), signaled))
         });
         let chain = WorkRequests { places, binds: None };
-        // SAFETY: every SGE names a buffer that its request has lent (`Loan::Lent`); it is
+        // SAFETY: every SGE names a buffer that its request has lent (`Loan::lend`); it is
         // reclaimed only by the walk up to this Send's completion, or after the drain. A window
         // and its region live as long as the queue pair; the bytes bound are lent until the key is
         // invalidated or the queue pair destroyed.

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use wire::rpcrdma::UsualReply;
+
 use crate::long_call::LongCall;
 use crate::memory::Loan;
 use crate::piece::SEGMENTS_MAX;
@@ -47,12 +49,14 @@ impl Slots {
         self.slots.len() as u32
     }
 
+    #[inline]
     pub(crate) fn get(&mut self, index: u32) -> &mut Request {
         &mut self.slots[index as usize]
     }
 
     /// A free slot for a new call, with its XID.
-    pub(crate) fn take(&mut self, now_ns: u64) -> Option<u32> {
+    #[inline(always)]
+    pub(crate) fn take(&mut self, now_ns: u64) -> Option<(u32, &mut Request)> {
         let index = self.free.pop()?;
         let slots = &self.slots;
         let waiting = |index: u32| {
@@ -64,7 +68,7 @@ impl Slots {
         self.calls += 1;
         request.order = self.calls;
         request.xid = xid;
-        Some(index)
+        Some((index, request))
     }
 
     /// A free slot for the reply to a backward call, which brings its XID along.
@@ -77,23 +81,52 @@ impl Slots {
         self.xids.on_time(now_ns);
     }
 
+    /// Puts a slot back that is free.
+    #[inline]
+    pub(crate) fn put(&mut self, index: u32) {
+        debug_assert!(self.slots[index as usize].is_free(), "nothing of it is in use");
+        self.free.push(index);
+    }
+
     /// Puts a slot back, if nothing of it is in use.
+    #[inline]
     pub(crate) fn put_if_free(&mut self, index: u32) {
         if self.slots[index as usize].is_free() {
             self.free.push(index);
         }
     }
 
+    #[inline]
     pub(crate) fn has_free(&self) -> bool {
         !self.free.is_empty()
     }
 
     /// The slot whose call awaits this XID, on the connection that there is now: nothing answers a
     /// call that has yet to be sent on it.
+    #[inline]
     pub(crate) fn awaiting(&self, xid: u32) -> Option<u32> {
         let index = self.xids.slot(xid);
         let request = self.slots.get(index as usize)?;
         (request.awaits(xid) && request.sent_ns != UNSENT).then_some(index)
+    }
+
+    /// The slot whose call this Reply is for, and the bytes that came by Write chunk; its key, if
+    /// one was invalidated with it, has ended. `None`: something is not as it should be, and
+    /// nothing has changed.
+    #[inline]
+    pub(crate) fn answered_by(
+        &mut self,
+        reply: &UsualReply,
+        invalidated: Option<u32>,
+    ) -> Option<(u32, Option<u32>)> {
+        let index = self.awaiting(reply.xid)?;
+        let request = &mut self.slots[index as usize];
+        let written = match &reply.write {
+            None => request.offered.none_returned(),
+            Some(segment) => Some(request.offered.returned_one(segment)?),
+        };
+        let own_key = invalidated.is_none_or(|rkey| request.end_key(rkey));
+        own_key.then_some((index, written))
     }
 
     /// The planted fault: the slot whose call has the place of this XID, under whatever XID.
@@ -120,6 +153,7 @@ impl Slots {
     ///
     /// # Safety
     /// Its work requests have completed, or the queue is drained.
+    #[inline]
     pub(crate) unsafe fn passed(&mut self, ctx: &Sendctx) {
         // SAFETY: the caller's promise, for the Send or for the invalidation.
         unsafe {
@@ -134,6 +168,7 @@ impl Slots {
     ///
     /// # Safety
     /// As [`Request::send_completed`].
+    #[inline(always)]
     unsafe fn send_completed(&mut self, index: u32) {
         let request = &mut self.slots[index as usize];
         // SAFETY: the caller's promise.

@@ -64,7 +64,7 @@ impl Xids {
 
     /// The XID of the next call, which is made in `slot`. `waiting` is the XID that a slot's call
     /// waits under, if it has one that waits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(
         &mut self,
         slot: u32,

@@ -43,42 +43,58 @@ const AUTH_ERROR: u32 = 1;
 /// accept_stat.
 const ACCEPTED: [u8; 20] = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
+/// Where in a call's header its procedure number is.
+const PROCEDURE_AT: usize = 20;
+
 /// The header of calls to one program with one credential, ready to be copied (RFC 5531 §9).
 #[derive(Clone, Debug)]
 pub struct CallTemplate {
-    /// msg_type, rpcvers, prog, vers.
-    head: [u8; 16],
-    /// cred and verf.
-    tail: Box<[u8]>,
+    /// Its first bytes, with zeros for the XID and the procedure, and behind the last one.
+    image: [u8; IMAGE],
+    /// How many there are in all.
+    len: usize,
+    /// Those that the image has no room for: of a caller with a long name or many groups.
+    rest: Box<[u8]>,
 }
+
+/// Bytes that are copied for every call, few or many as there are: a fixed number is copied fast.
+const IMAGE: usize = 128;
 
 impl CallTemplate {
     /// Prepares calls to `prog` version `vers` made as `auth`.
     #[must_use]
     pub fn new(prog: u32, vers: u32, auth: &Auth) -> Self {
-        let mut head = [0; 16];
-        for (bytes, word) in head.chunks_exact_mut(4).zip([CALL, VERSION, prog, vers]) {
-            bytes.copy_from_slice(&word.to_be_bytes());
-        }
-        Self { head, tail: auth.credential_and_verifier() }
+        let words = [0, CALL, VERSION, prog, vers, 0].map(u32::to_be_bytes);
+        let mut bytes = words.concat();
+        bytes.extend_from_slice(&auth.credential_and_verifier());
+        let len = bytes.len();
+        bytes.resize(len.max(IMAGE), 0);
+        let mut image = [0; IMAGE];
+        image.copy_from_slice(&bytes[..IMAGE]);
+        Self { image, len, rest: bytes[IMAGE..].into() }
     }
 
     /// Bytes that [`write`](Self::write) appends.
     #[must_use]
     pub fn size(&self) -> usize {
-        4 + self.head.len() + 4 + self.tail.len()
+        self.len
     }
 
     /// Appends the header of one call; the arguments come behind it.
     ///
     /// # Errors
     /// [`Full`] when it does not fit.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, xid: u32, procedure: u32, w: &mut Writer<'_>) -> Result<(), Full> {
-        w.u32(xid)?;
-        w.put(&self.head)?;
-        w.u32(procedure)?;
-        w.put(&self.tail)
+        let finish = |image: &mut [u8; IMAGE]| {
+            image[..4].copy_from_slice(&xid.to_be_bytes());
+            image[PROCEDURE_AT..PROCEDURE_AT + 4].copy_from_slice(&procedure.to_be_bytes());
+        };
+        if self.rest.is_empty() {
+            return w.put_first_of(&self.image, self.len, finish);
+        }
+        w.put_first_of(&self.image, IMAGE, finish)?;
+        w.put(&self.rest)
     }
 }
 
@@ -262,21 +278,27 @@ fn denied(w: &mut Writer<'_>, stat: u32) -> Result<(), Full> {
 }
 
 impl<'a> Decode<'a> for Reply {
-    #[inline]
+    #[inline(always)]
     fn decode(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let xid = r.u32()?;
         // Nearly every reply is this one.
         if r.skip(&ACCEPTED) {
             return Ok(Self::success(xid));
         }
-        message_type(r, REPLY, "reply")?;
-        let offset = r.position();
-        let outcome = match r.u32()? {
-            MSG_ACCEPTED => accept_stat(r)?,
-            MSG_DENIED => Err(reject_stat(r)?),
-            found => return Err(DecodeError::Value { what: "reply_stat", offset, found }),
-        };
+        let outcome = unusual_outcome(r)?;
         Ok(Self { xid, outcome })
+    }
+}
+
+/// Of a reply that is no success, or has a verifier.
+#[inline(never)]
+fn unusual_outcome(r: &mut Reader<'_>) -> Result<Result<(), RpcError>, DecodeError> {
+    message_type(r, REPLY, "reply")?;
+    let offset = r.position();
+    match r.u32()? {
+        MSG_ACCEPTED => accept_stat(r),
+        MSG_DENIED => reject_stat(r).map(Err),
+        found => Err(DecodeError::Value { what: "reply_stat", offset, found }),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod emit;
 pub mod private_data;
+pub mod usual;
 
 pub use emit::{Emit, EmitKind, emit_error};
 
@@ -212,6 +213,50 @@ impl<'a> Header<'a> {
             code => ErrorBody::Unknown(code),
         };
         Ok(Self { kind: Kind::Error(body), len: r.position(), ..self })
+    }
+}
+
+/// A reply as nearly every one is: RDMA_MSG with an RPC reply of the same XID behind a header
+/// without lists, or with one Write chunk of one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsualReply {
+    /// Transaction.
+    pub xid: u32,
+    /// Credits granted.
+    pub credits: u32,
+    /// The Write chunk.
+    pub write: Option<Segment>,
+    /// Bytes of the header; the RPC message follows.
+    pub len: usize,
+}
+
+impl UsualReply {
+    /// Recognises such a reply by a few comparisons. `None` says nothing but that it takes
+    /// [`Header::parse`] to know what a message is.
+    #[inline]
+    #[must_use]
+    pub fn recognise(message: &[u8]) -> Option<Self> {
+        const NO_LISTS: [u8; 16] = [0; 16];
+        const ONE_CHUNK: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+        let fixed = message.first_chunk::<HEADER_MIN>()?;
+        let word = |at: usize| fixed[at..].first_chunk().map_or(0, |w| u32::from_be_bytes(*w));
+        let (xid, credits) = (word(0), word(8));
+        let (write, len) = if fixed[12..] == NO_LISTS {
+            (None, HEADER_MIN)
+        } else if fixed[12..] == ONE_CHUNK {
+            let chunk = message[HEADER_MIN..].first_chunk::<{ SEGMENT_LEN + 8 }>()?;
+            // No further chunk, and no Reply chunk.
+            if chunk[SEGMENT_LEN..] != [0; 8] {
+                return None;
+            }
+            let write = Reader::new(chunk).value().ok();
+            (write, HEADER_MIN + SEGMENT_LEN + 8)
+        } else {
+            return None;
+        };
+        let rpc = message[len..].first_chunk::<8>()?;
+        let is_reply = rpc[4..] == crate::rpc::REPLY.to_be_bytes() && rpc[..4] == fixed[..4];
+        (is_reply && word(4) == VERSION).then_some(Self { xid, credits, write, len })
     }
 }
 

@@ -293,6 +293,18 @@ impl<'a> Writer<'a> {
         self.put(&value.to_be_bytes())
     }
 
+    /// Several unsigned ints; whether there is room is asked once.
+    #[inline]
+    pub fn words<const N: usize>(&mut self, words: [u32; N]) -> Result<(), Full> {
+        let (room, _) = self.bytes[self.position..].as_chunks_mut::<4>();
+        let Some(out) = room.first_chunk_mut::<N>() else {
+            return Err(self.full(self.position + 4 * N));
+        };
+        *out = words.map(u32::to_be_bytes);
+        self.position += 4 * N;
+        Ok(())
+    }
+
     /// unsigned hyper.
     #[inline]
     pub fn u64(&mut self, value: u64) -> Result<(), Full> {
@@ -336,6 +348,31 @@ impl<'a> Writer<'a> {
         *out = *store;
         self.position += len + pad(len);
         Ok(())
+    }
+
+    /// Appends the first `len` bytes of a store, with the changes that `finish` makes. Where there
+    /// is room the whole store is copied, a fixed amount, and what is behind `len` written over
+    /// later.
+    ///
+    /// # Panics
+    /// If `len` is greater than `N`.
+    #[inline]
+    pub fn put_first_of<const N: usize>(
+        &mut self,
+        store: &[u8; N],
+        len: usize,
+        finish: impl FnOnce(&mut [u8; N]),
+    ) -> Result<(), Full> {
+        assert!(len <= N, "the length is that of a part of the store");
+        if let Some(out) = self.bytes[self.position..].first_chunk_mut::<N>() {
+            *out = *store;
+            finish(out);
+            self.position += len;
+            return Ok(());
+        }
+        let mut store = *store;
+        finish(&mut store);
+        self.put(&store[..len])
     }
 
     /// string.

@@ -207,7 +207,7 @@ impl<'a> Play<'a> {
             5 => Op::Sync { file },
             6 => Op::Readdirplus { dir, cookie: 0, verifier: [0; 8] },
             7 => Op::Open { path: format!("a/{name}"), create: Some(0o600) },
-            8 => Op::Create { dir, name, how: CreateHow::Guarded(Sattr::default()) },
+            8 => Op::Create { dir, name, how: CreateHow::Guarded(Sattr::default()).into() },
             9 => Op::Remove { dir, name },
             10 => Op::Lookup { dir, name },
             11 => Op::Fsinfo { file },

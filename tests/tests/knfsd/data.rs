@@ -100,7 +100,7 @@ fn knfsd_leads_a_file_through_its_life() {
     assert_eq!(commit, Ok(Output::Committed { verifier }), "the server has not restarted");
 
     for size in [10u64, 5000, 0] {
-        let attributes = Sattr { size: Some(size), ..Default::default() };
+        let attributes = Sattr { size: Some(size), ..Default::default() }.into();
         session.op(Op::Setattr { file, attributes }, None).result.unwrap();
         let mut model = data.clone();
         model.truncate(10.min(size as usize));

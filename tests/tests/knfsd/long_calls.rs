@@ -75,9 +75,9 @@ impl Bare {
     }
 
     fn call(&mut self, encode: impl Fn(u32, &mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
-        let call = Call { token: 0, payload: Payload::None, reply_max: 512 };
+        let mut call = Call { token: 0, payload: Payload::None, reply_max: 512 };
         let now = self.clock.now();
-        self.endpoint.call(self.connection, call, now, encode).expect("there is room");
+        self.endpoint.call(self.connection, &mut call, now, encode).expect("there is room");
         self.run_until(|bare| !bare.results.0.is_empty());
         self.results.0.remove(0).expect("a reply")
     }
@@ -175,7 +175,8 @@ fn knfsd_answers_the_clients_calls_when_it_must_fetch_each() {
             let data = pattern(len, seed);
             std::fs::write(&seen, &data).unwrap();
             assert!(session.read(file, 0, len as u32).0 == data, "{len} bytes");
-            let attributes = nfs3::Sattr { size: Some(len as u64 - 1), ..Default::default() };
+            let attributes =
+                nfs3::Sattr { size: Some(len as u64 - 1), ..Default::default() }.into();
             session.op(Op::Setattr { file, attributes }, None).result.unwrap();
             assert_eq!(std::fs::metadata(&seen).unwrap().len(), len as u64 - 1);
         }

@@ -120,7 +120,7 @@ fn a_message_too_long_to_go_inline_is_all_in_a_chunk_at_position_zero() {
         // 253 bytes and a pad of 3, in the middle of the message.
         let (dir, name) = (system_tests::stage::file(), "n".repeat(253));
         let how = wire::nfs3::CreateHow::Guarded(wire::nfs3::Sattr::default());
-        let call = stage.call_of(Op::Create { dir, name: name.clone(), how }, None);
+        let call = stage.call_of(Op::Create { dir, name: name.clone(), how: how.into() }, None);
         assert_eq!(call.kind, Kind::NoMsg);
         let header = Header::parse(&call.bytes).unwrap();
         assert_eq!(header.len, call.bytes.len(), "nothing is behind the header");

@@ -39,10 +39,10 @@ fn every_op() -> Vec<Op> {
     let mut ops = vec![
         Op::Null,
         Op::Getattr { file },
-        Op::Setattr { file, attributes: Sattr::default() },
+        Op::Setattr { file, attributes: Box::default() },
         Op::Lookup { dir, name: name() },
         Op::Access { file, access: 0x3f },
-        Op::Create { dir, name: name(), how },
+        Op::Create { dir, name: name(), how: how.into() },
         Op::Remove { dir, name: name() },
         Op::Commit { file, offset: 0, count: 0 },
         Op::Fsinfo { file },

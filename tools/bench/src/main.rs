@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use client::{Client, File, MountConfig, MountId, MountState, Op, Output, Submission};
+use client::{Client, Done, File, MountConfig, MountId, MountState, Op, Output, Submission};
 use hugepages::{Buffer, Policy};
 use parts::Part;
 use reactor::Timestamp;
@@ -159,12 +159,12 @@ fn rpcs(kind: Kind, args: &Args) -> anyhow::Result<()> {
         }
         client.turn(now);
         for site in &mut sites {
-            while let Some(done) = &mut client.next_done(site.mount) {
-                if let Err(error) = &done.result {
+            while let Some(Done { result, buffer, .. }) = client.next_done(site.mount) {
+                if let Err(error) = result {
                     bail!("{error}");
                 }
-                debug_assert!(!matches!(done.result, Ok(Output::Nothing)));
-                site.buffers.extend(done.buffer.take());
+                debug_assert!(!matches!(result, Ok(Output::Nothing)));
+                site.buffers.extend(buffer);
                 completed += 1;
             }
         }

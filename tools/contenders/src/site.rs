@@ -122,7 +122,7 @@ impl Site {
         let made = op(&mut client, mount, origin, Op::Open { path, create: Some(0o644) })?;
         let Output::Opened { file, .. } = made else { bail!("{made:?}") };
         let attributes = wire::nfs3::Sattr { size: Some(work.span), ..Default::default() };
-        op(&mut client, mount, origin, Op::Setattr { file, attributes })?;
+        op(&mut client, mount, origin, Op::Setattr { file, attributes: attributes.into() })?;
         Ok(())
     }
 }

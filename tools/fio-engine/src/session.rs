@@ -399,7 +399,7 @@ impl<P: Provider> Mount for Session<P> {
         let attributes = match attributes {
             Some(attributes) => Some(attributes),
             None => match self.call(Op::Getattr { file })? {
-                Output::Attributes(attributes) => attributes,
+                Output::Attributes(attributes) => attributes.map(Box::new),
                 _ => None,
             },
         };

@@ -28,7 +28,6 @@ use super::{Mount, MountState, Role, Task};
 use crate::Error;
 use crate::op::{Op, Output};
 use crate::uncommitted::{Extent, Proof};
-use crate::walk::Walk;
 
 /// COMMITs and repeated writes in flight on a mount.
 pub(super) const OWN_MAX: u32 = 16;
@@ -47,7 +46,7 @@ impl Mount {
     /// Takes a WriteBack or a Sync whose task was made. True: it is to be sent now.
     #[inline(never)]
     pub(super) fn admit(&mut self, slot: u32) -> bool {
-        let Some(task) = &mut self.tasks[slot as usize] else { return false };
+        let task = &mut self.tasks[slot as usize];
         let (Op::WriteBack { file, .. } | Op::Sync { file }) = task.op else { return true };
         let at = self.kept.place(file);
         let kept = self.kept.file(at);
@@ -90,18 +89,20 @@ impl Mount {
                 self.committed(at, mark, result);
             }
             Role::Resend { index, progress } => self.resent(slot, index, progress, result, buffer),
-            Role::Plain | Role::Greeting => {}
+            Role::Vacant | Role::Plain | Role::Greeting => {}
         }
         self.serve();
     }
 
     fn reply(&mut self, slot: u32, result: Result<Output, Error>, buffer: Option<Buffer>) {
-        self.answer(slot, result, buffer, None, None);
+        let task = &mut self.tasks[slot as usize];
+        task.take_back((buffer, None));
+        task.put(result);
+        self.answer(slot);
     }
 
     fn end_own(&mut self, slot: u32) {
-        self.tasks[slot as usize] = None;
-        self.free.push(slot);
+        self.vacate(slot);
         self.kept.own -= 1;
     }
 
@@ -121,12 +122,10 @@ impl Mount {
     }
 
     fn start_own(&mut self, op: Op, role: Role, buffer: Option<Buffer>) {
-        let walk = Walk::new(self.root);
         // As many places as `OWN_MAX` are set aside.
         let Some(slot) = self.free.pop() else { return };
         let since = self.now;
-        self.tasks[slot as usize] =
-            Some(Task { tag: 0, op, walk, since, buffer, pieces: None, role });
+        self.tasks[slot as usize] = Task { op, role, since, buffer, ..Task::vacant(self.root) };
         self.waiting.push_back(slot);
         self.kept.own += 1;
     }
@@ -225,7 +224,7 @@ impl Mount {
         result: Result<Output, Error>,
         buffer: &mut Option<Buffer>,
     ) -> Result<Option<Taken>, Error> {
-        let Some(task) = &mut self.tasks[slot as usize] else { return Err(Error::NotMounted) };
+        let task = &mut self.tasks[slot as usize];
         let (Op::WriteBack { offset, len, .. } | Op::Write { offset, len, .. }) = &mut task.op
         else {
             return Err(Error::NotMounted);
@@ -261,10 +260,9 @@ impl Mount {
 
     /// The rest of a write that was taken in part.
     fn go_on(&mut self, slot: u32, role: Role, buffer: Option<Buffer>) {
-        if let Some(task) = &mut self.tasks[slot as usize] {
-            (task.role, task.buffer) = (role, buffer);
-            self.waiting.push_back(slot);
-        }
+        let task = &mut self.tasks[slot as usize];
+        (task.role, task.buffer) = (role, buffer);
+        self.waiting.push_back(slot);
     }
 
     /// A write of the caller's has come back.

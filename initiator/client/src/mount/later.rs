@@ -11,9 +11,7 @@
 
 use std::collections::VecDeque;
 
-use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::Pieces;
 use wire::nfs3::Status;
 
 use super::Mount;
@@ -54,25 +52,16 @@ impl Later {
 
 impl Mount {
     /// The server wants an operation to be asked for later.
-    #[cold]
-    pub(super) fn put_off(
-        &mut self,
-        slot: u32,
-        error: Error,
-        buffer: Option<Buffer>,
-        pieces: Option<Pieces>,
-        now: Timestamp,
-    ) {
-        let Some(task) = &mut self.tasks[slot as usize] else { return };
+    #[allow(clippy::boxed_local, reason = "errors are boxed on the way, so that results are small")]
+    pub(super) fn put_off(&mut self, slot: u32, error: Box<Error>, now: Timestamp) {
+        let task = &self.tasks[slot as usize];
         let at = now.add_ns(self.later.wait_ns);
         if let Some((limit_ns, expired)) = &self.patience
             && at.ns_since(task.since) > *limit_ns
         {
             let error = error.put_off_for(*limit_ns, expired);
-            return self.finish(slot, Err(error), buffer, pieces, None);
+            return self.finish_failed(slot, error.into());
         }
-        task.buffer = buffer.or(task.buffer.take());
-        task.pieces = pieces.or(task.pieces.take());
         self.later.waits += 1;
         self.later.queue.push_back((at, slot));
     }

@@ -97,6 +97,18 @@ pub struct ReadArgs {
 
 codec!(ReadArgs { file, offset, count });
 
+impl ReadArgs {
+    /// Writes them.
+    ///
+    /// # Errors
+    /// [`Full`] when they do not fit.
+    #[inline]
+    pub fn put(file: &FileHandle, offset: u64, count: u32, w: &mut Writer<'_>) -> Result<(), Full> {
+        w.value(file)?;
+        w.words([(offset >> 32) as u32, offset as u32, count])
+    }
+}
+
 /// When written data must be on stable storage (RFC 1813 §3.3.7, `stable_how`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StableHow {
@@ -130,6 +142,22 @@ pub struct WriteArgs {
 }
 
 impl WriteArgs {
+    /// Writes them, of a call whose data is as long as its count.
+    ///
+    /// # Errors
+    /// [`Full`] when they do not fit.
+    #[inline]
+    pub fn put(
+        file: &FileHandle,
+        offset: u64,
+        count: u32,
+        stable: StableHow,
+        w: &mut Writer<'_>,
+    ) -> Result<(), Full> {
+        w.value(file)?;
+        w.words([(offset >> 32) as u32, offset as u32, count, stable as u32, count])
+    }
+
     /// Takes the data from an unreduced call and makes sure that the call ends behind its pad.
     ///
     /// # Errors

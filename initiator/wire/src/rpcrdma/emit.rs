@@ -6,9 +6,6 @@ use super::{
 };
 use crate::xdr::{Full, Writer};
 
-/// Bytes of a header whose lists have one segment in all, in a Read or Write list.
-const WITH_SEGMENT: usize = HEADER_MIN + READ_SEGMENT_LEN;
-
 // req: 8166-4.2.4-2, 8166-4.6.1-1, 8166-4.6.2-1
 /// Message kinds that carry an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,32 +58,7 @@ impl Emit<'_> {
             EmitKind::NoMsg => procedure::NOMSG,
         };
         let fixed = [self.xid, VERSION, self.credits, kind];
-        let mut w = Writer::new(out);
-        // Nearly every header is one of these, whose length is known before they are written.
-        match (self.reads, self.write_chunks, self.reply_chunk) {
-            ([], [], None) => w.sized::<HEADER_MIN>(|w| {
-                words(w, fixed)?;
-                words(w, [0, 0, 0])
-            }),
-            ([], [[Segment { handle, length, offset }]], None) => w.sized::<WITH_SEGMENT>(|w| {
-                words(w, fixed)?;
-                words(w, [0, 1, 1, *handle, *length])?;
-                w.u64(*offset)?;
-                words(w, [0, 0])
-            }),
-            ([ReadSegment { position, segment }], [], None) => w.sized::<WITH_SEGMENT>(|w| {
-                words(w, fixed)?;
-                words(w, [1, *position, segment.handle, segment.length])?;
-                w.u64(segment.offset)?;
-                words(w, [0, 0, 0])
-            }),
-            _ => self.emit_lists(fixed, &mut w),
-        }?;
-        Ok(w.position())
-    }
-
-    /// Writes any header.
-    fn emit_lists(&self, fixed: [u32; 4], w: &mut Writer<'_>) -> Result<(), Full> {
+        let w = &mut Writer::new(out);
         words(w, fixed)?;
         for read in self.reads {
             w.u32(1)?;
@@ -100,12 +72,13 @@ impl Emit<'_> {
         }
         w.u32(0)?;
         match self.reply_chunk {
-            None => w.u32(0),
+            None => w.u32(0)?,
             Some(segments) => {
                 w.u32(1)?;
-                put_chunk(w, segments)
+                put_chunk(w, segments)?;
             }
         }
+        Ok(w.position())
     }
 }
 

@@ -52,6 +52,80 @@ fn each_kind_of_chunk_lies_where_the_rfc_puts_it() {
     assert_eq!(parsed.reply.unwrap().total_length(), 4096);
 }
 
+proptest! {
+    #[test]
+    fn usual_headers_are_those_that_emit_writes(
+        xid: u32, credits: u32, position: u32, handle: u32, length: u32, offset: u64,
+    ) {
+        let segment = Segment { handle, length, offset };
+        let read = ReadSegment { position, segment };
+        let (reads, chunk) = ([read], [segment]);
+        let writes = [&chunk[..]];
+        let emitted = |reads, write_chunks| {
+            let kind = EmitKind::Msg;
+            let emit = Emit { xid, credits, kind, reads, write_chunks, reply_chunk: None };
+            let mut out = vec![0; 64];
+            let len = emit.emit(&mut out).unwrap();
+            out.truncate(len);
+            out
+        };
+        prop_assert_eq!(&usual::without_lists(xid, credits)[..], emitted(&[], &[]));
+        prop_assert_eq!(&usual::with_write(xid, credits, segment)[..], emitted(&[], &writes));
+        prop_assert_eq!(&usual::with_read(xid, credits, read)[..], emitted(&reads, &[]));
+    }
+}
+
+/// The reply with these words behind its XID, version and credits, and then this RPC message.
+fn reply(lists: &[u32], rpc: &[u32]) -> Vec<u8> {
+    [words(&[7, 1, 64]), words(lists), words(rpc)].concat()
+}
+
+#[test]
+fn usual_replies_are_recognised_and_no_others() {
+    let recognised = |lists: &[u32], rpc: &[u32]| UsualReply::recognise(&reply(lists, rpc));
+    let usual = |write, len| Some(UsualReply { xid: 7, credits: 64, write, len });
+    let write = Some(Segment { handle: 5, length: 4096, offset: 0x1_0000_0002 });
+    let one_chunk = [0, 0, 1, 1, 5, 4096, 1, 2, 0, 0];
+    assert_eq!(recognised(&[0, 0, 0, 0], &[7, 1, 0]), usual(None, 28));
+    assert_eq!(recognised(&one_chunk, &[7, 1]), usual(write, 52));
+    // A call of the server's, another XID, no RPC message.
+    for rpc in [&[7, 0][..], &[8, 1], &[7], &[]] {
+        assert_eq!(recognised(&[0, 0, 0, 0], rpc), None);
+        assert_eq!(recognised(&one_chunk, rpc), None);
+    }
+    // Any word of the header that is another.
+    for at in [0, 1, 2, 3, 8, 9] {
+        let mut lists = one_chunk;
+        lists[at] ^= 1;
+        assert_ne!(recognised(&lists, &[7, 1]), usual(write, 52), "word {at}");
+    }
+    let mut version_2 = reply(&[0, 0, 0, 0], &[7, 1]);
+    version_2[7] = 2;
+    assert_eq!(UsualReply::recognise(&version_2), None);
+}
+
+proptest! {
+    /// Whatever the short way takes, the long way takes for the same.
+    #[test]
+    fn the_short_way_agrees_with_the_long_one(
+        lists in prop::collection::vec(0u32..3, 4..12),
+        rpc in prop::collection::vec(prop_oneof![Just(7u32), 0u32..2], 0..4),
+    ) {
+        let message = reply(&lists, &rpc);
+        if let Some(usual) = UsualReply::recognise(&message) {
+            let header = Header::parse(&message).unwrap();
+            prop_assert_eq!(header.kind, Kind::Msg);
+            prop_assert!(header.reads.is_empty() && header.reply.is_none());
+            let writes: Vec<Segment> = header.writes.iter().flat_map(|chunk| chunk.iter()).collect();
+            prop_assert_eq!(writes, Vec::from_iter(usual.write));
+            prop_assert_eq!(header.writes.len(), usize::from(usual.write.is_some()));
+            prop_assert_eq!((header.xid, header.credits), (usual.xid, usual.credits));
+            prop_assert_eq!(header.len, usual.len);
+            prop_assert_eq!(&message[usual.len..][..8], &words(&[7, 1])[..]);
+        }
+    }
+}
+
 // req: 8166-4.5-6
 #[test]
 fn both_error_reports_are_accepted_at_their_own_length() {

@@ -228,7 +228,7 @@ impl Actor {
             return None;
         }
         let size = self.rng.u64(0..=self.shape.file_len);
-        let attributes = Sattr { size: Some(size), ..Sattr::default() };
+        let attributes = Sattr { size: Some(size), ..Sattr::default() }.into();
         let op = Op::Setattr { file: self.files[file].file, attributes };
         Some(Drawn::bare(op, Pending::Resize { file, size }))
     }
@@ -257,7 +257,7 @@ impl Actor {
 
     fn create(&mut self) -> Option<Drawn> {
         let name = self.idle_name()?;
-        let how = CreateHow::Guarded(Sattr { mode: Some(0o600), ..Sattr::default() });
+        let how = CreateHow::Guarded(Sattr { mode: Some(0o600), ..Sattr::default() }).into();
         let op = Op::Create { dir: self.root()?, name: self.named(name), how };
         let retransmissions = self.counters().retransmissions;
         Some(Drawn::bare(op, Pending::Create { name, retransmissions }))
