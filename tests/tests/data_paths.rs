@@ -175,3 +175,14 @@ fn an_operation_that_cannot_be_sent_says_why_and_returns_its_buffer() {
     assert!(error.contains("\"no\"") && error.contains("NOENT"), "{error}");
     assert_eq!(house.buffers_home(), home);
 }
+
+#[test]
+fn a_write_that_just_filled_a_staging_buffer_was_fetched_for_ever() {
+    let mut house = House::build(Plan::default());
+    let file = house.create("f");
+    // With its call around it, each length near the size of the target's small staging buffers.
+    for len in 16_384 - 300..=16_384 {
+        house.write(file, 0, &pattern(len, len as u64));
+    }
+    assert_eq!(house.target.stats().rdma_reads.get(), 301, "one for each");
+}

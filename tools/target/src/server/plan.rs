@@ -109,8 +109,8 @@ fn fetch(header: &Header<'_>, inline: usize, bytes_max: usize) -> Result<Option<
         |read: ReadSegment| whole && u64::from(read.position) == head && head.is_multiple_of(4);
     let several = !header.reads.iter().skip(count).all(follows);
     let misplaced = whole != (position == 0) || position > inline || !position.is_multiple_of(4);
-    // The part behind the chunk, and its padding, follow it in the staging buffer.
-    let too_long = bytes + inline as u64 + 4 > bytes_max as u64;
+    // The chunk's padding and the part behind it follow it in the staging buffer.
+    let too_long = bytes.next_multiple_of(4) + inline as u64 > bytes_max as u64;
     if several || misplaced || too_long || bytes == 0 {
         return Err(bad_list);
     }
