@@ -1,6 +1,7 @@
 //! `nfs://host[:port]/path` — where a mount is and what lies below it.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// The port that NFS over RDMA listens on (RFC 8267 §6; `nfsrdma` in the services registry).
@@ -52,6 +53,10 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
                 "" => None,
                 _ => Some(rest.strip_prefix(':').ok_or("a port follows ']' behind a colon")?),
             };
+            let address = host.split_once('%').map_or(host, |(address, _zone)| address);
+            if address.parse::<Ipv6Addr>().is_err() {
+                return Err("brackets hold an IPv6 address: nfs://[fe80::1]/path");
+            }
             (host, port)
         }
         None => match authority.split_once(':') {
@@ -64,6 +69,9 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
     };
     if host.is_empty() {
         return Err("the host is missing");
+    }
+    if host.contains(|c: char| c.is_control() || c.is_whitespace() || matches!(c, '[' | ']')) {
+        return Err("a host has no blanks, control characters or lone brackets");
     }
     let parse = |port: &str| {
         let number = port.parse().ok().filter(|&number| number != 0);
@@ -152,6 +160,9 @@ mod tests {
             ("nfs://fe80::1/x", "brackets"),
             ("nfs://[fe80::1/x", "lacks its"),
             ("nfs://[fe80::1]x/x", "colon"),
+            ("nfs://[server]/x", "IPv6"),
+            ("nfs://ser ver/x", "blanks"),
+            ("nfs://ser]ver/x", "brackets"),
             ("nfs://server/a/../b", "'..'"),
             ("nfs://user@server/a", "user"),
         ] {
@@ -159,6 +170,12 @@ mod tests {
             assert!(error.contains(why), "{url}: {error}");
             assert!(error.contains("nfs://host[:port]/export/path"), "{error}");
         }
+    }
+
+    #[test]
+    fn any_text_in_brackets_was_taken_for_a_host() {
+        assert!(parse("nfs://[[\0]:200//[").is_err());
+        assert_eq!(parse("nfs://[fe80::1%eth0]/x").unwrap().host, "fe80::1%eth0");
     }
 
     #[test]
