@@ -239,9 +239,7 @@ impl Settings {
             ..BufferConfig::default()
         };
         #[cfg(feature = "planted-faults")]
-        {
-            config.planted.fault = Some(rpcrdma::Fault::ReleaseOnReply);
-        }
+        plant(&mut config.planted)?;
         config.validate()?;
         Ok(config)
     }
@@ -325,6 +323,21 @@ impl Settings {
             gids: Vec::new(),
         })
     }
+}
+
+/// What this build does on purpose: the mistake `INITIATOR_PLANTED` names, and an end of each
+/// connection every `INITIATOR_DISCONNECT_EVERY` calls. Neither is known to other builds.
+#[cfg(feature = "planted-faults")]
+fn plant(planted: &mut rpcrdma::PlantedFaults) -> Result<()> {
+    if let Ok(name) = std::env::var("INITIATOR_PLANTED") {
+        planted.fault = Some(name.parse().map_err(|error: String| anyhow::anyhow!(error))?);
+    }
+    if let Ok(every) = std::env::var("INITIATOR_DISCONNECT_EVERY") {
+        let calls = every.parse().ok().filter(|&calls: &u64| calls > 0);
+        let wrong = || format!("INITIATOR_DISCONNECT_EVERY wants a number of calls, not '{every}'");
+        planted.disconnect_every = Some(calls.with_context(wrong)?);
+    }
+    Ok(())
 }
 
 /// The key on a line, for a message about its value; the message names unknown keys itself.

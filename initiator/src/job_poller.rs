@@ -17,7 +17,7 @@ use crossbeam_channel::Sender;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use reactor::{Poller, Progress, Timestamp, Turn, WakeSources};
-use rpcrdma::{Counters, EndpointConfig};
+use rpcrdma::{Counters, EndpointConfig, Holdings};
 use verbs::Provider;
 use workload::{CpuUse, Instance, JobResult, Limits, Phase, Runner, RunnerProgress, RunnerSet};
 
@@ -78,6 +78,20 @@ pub(crate) struct Outcome {
     /// Times the server wanted an operation to be asked for later.
     pub(crate) jukebox_waits: u64,
     pub(crate) memory: Option<String>,
+    /// What is not at home at this moment.
+    pub(crate) held: Held,
+}
+
+/// Memory and places of a mount that are in use. Over a run that goes on none may grow but by what
+/// is in flight: `--status-interval` shows a leak.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    /// Payload buffers that are not in the pool.
+    pub(crate) buffers: usize,
+    /// What connections hold.
+    pub(crate) transport: Holdings,
+    /// Memory windows allocated and not given up.
+    pub(crate) windows: u64,
 }
 
 enum State<P: Provider> {
@@ -262,6 +276,17 @@ impl<P: Provider> JobPoller<P> {
             credits_granted: self.credits_granted.or_else(|| client.credits_granted(*mount)),
             jukebox_waits: client.jukebox_waits(*mount),
             memory: self.memory.clone(),
+            held: self.held(),
+        }
+    }
+
+    fn held(&self) -> Held {
+        let MountBackend { client, mount, .. } = &self.backend;
+        let counters = client.counters(*mount).unwrap_or_default();
+        Held {
+            buffers: client.pool(*mount).map_or(0, |pool| pool.capacity() - pool.available()),
+            transport: client.holdings(*mount),
+            windows: counters.mrs_allocated.saturating_sub(counters.mrs_recycled),
         }
     }
 

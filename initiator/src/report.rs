@@ -5,12 +5,13 @@ use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use reactor::ReactorStats;
-use rpcrdma::Counters;
+use rpcrdma::{Counters, Holdings};
 use serde_json::{Map, Value, json};
 use workload::report::{Report, RunInfo};
 
 use crate::embedded::Served;
 use crate::engine::{Ran, Site};
+use crate::job_poller::Held;
 
 /// What the report calls us, in the place of `fio-3.33`.
 pub(crate) const VERSION: &str = concat!("initiator-", env!("CARGO_PKG_VERSION"));
@@ -147,6 +148,7 @@ fn own_values(facts: &Facts<'_>) -> Map<String, Value> {
                 "credits_granted": outcome.credits_granted,
                 "jukebox_waits": outcome.jukebox_waits,
                 "memory": outcome.memory,
+                "held": held(&outcome.held),
                 "counters": object(outcome.counters.iter()),
                 "connections": outcome.connections.iter().map(|c| object(c.iter())).collect::<Vec<_>>(),
             })
@@ -177,6 +179,14 @@ fn own_values(facts: &Facts<'_>) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+fn held(held: &Held) -> Value {
+    let Holdings { calls, credits, sends, receives, long_calls } = held.transport;
+    json!({
+        "buffers": held.buffers, "calls": calls, "credits": credits, "sends": sends,
+        "receives": receives, "long_calls": long_calls, "windows": held.windows,
+    })
 }
 
 fn object(counts: impl Iterator<Item = (&'static str, u64)>) -> Value {

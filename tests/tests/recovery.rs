@@ -54,6 +54,23 @@ fn a_connection_lost_at_any_message_costs_nothing_but_time() {
 }
 
 #[test]
+fn a_connection_that_ends_every_few_calls_costs_nothing_but_time() {
+    let mut plan = plan();
+    plan.transport.planted.disconnect_every = Some(30);
+    let (mut house, file) = house(plan);
+    for round in 1..40 {
+        house.submit_writes(file, round);
+        house.check_writes(file, round);
+    }
+    let counters = house.counters();
+    assert!(counters.connect_count > counters.sends / 40, "{counters:?}");
+    assert!(counters.retransmissions > 0, "{counters:?}");
+    assert_eq!(counters.bad_xids, 0);
+    assert_eq!(house.fabric.violation_count(), 0);
+    assert_eq!(house.buffers_home(), 64, "every buffer is home");
+}
+
+#[test]
 fn a_failed_work_request_or_post_is_recovered_from_as_well() {
     for fault in [
         FaultPlan::new().fail_wr(9, verbs::WcStatus::RetryExceeded),

@@ -8,6 +8,8 @@ features=planted-faults
 # then nothing is sent, the device repeats them all, and their buffers have long been filled anew.
 delay=${prove_delay:-2000ms}
 
+export INITIATOR_PLANTED=ReleaseOnReply
+
 judge_repetitions() { # CHANGED
     at_least "  and then with other bytes: a buffer came back early" "$1" 10
 }

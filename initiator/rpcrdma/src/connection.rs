@@ -80,6 +80,9 @@ pub(crate) struct Connection<P: Provider> {
     /// The planted fault: a queue pair that was not drained, until the next one is lost.
     #[cfg(feature = "planted-faults")]
     undrained: Option<P::Connection>,
+    /// The planted fault: it ends when so many calls have been sent.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) disconnect_at: u64,
     /// The queue pair; dropped before anything that its work requests name.
     pub(crate) link: Option<P::Connection>,
     pub(crate) sender: Sender,
@@ -148,6 +151,8 @@ impl<P: Provider> Connection<P> {
             windows: Windows::none(),
             #[cfg(feature = "planted-faults")]
             undrained: None,
+            #[cfg(feature = "planted-faults")]
+            disconnect_at: config.planted.disconnect_every.unwrap_or(0),
             link: Some(link),
             sender: config.sender(),
             receives,

@@ -172,6 +172,10 @@ pub enum Loss {
     /// The completion queue is dead.
     #[error("the completion queue overflowed or failed")]
     CompletionQueue,
+    /// A test asked for it.
+    #[cfg(feature = "planted-faults")]
+    #[error("ended on purpose")]
+    Planted,
 }
 
 /// Which rule a Reply breaks (RFC 8166).

@@ -76,4 +76,21 @@ pub struct PlantedFaults {
     /// Send no more inline than this, which may be less than a server can ask for: it makes long
     /// calls of short ones.
     pub inline_send: Option<u32>,
+    /// No mistake, but what a client must survive: a connection is ended after so many calls, as
+    /// soon as the chain with the last of them is posted.
+    pub disconnect_every: Option<u64>,
+}
+
+#[cfg(feature = "planted-faults")]
+impl std::str::FromStr for Fault {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().map(|(fault, _)| *fault);
+        let mut same = known.clone().filter(|fault| format!("{fault:?}") == name);
+        same.next().ok_or_else(|| {
+            let names: Vec<_> = known.map(|fault| format!("{fault:?}")).collect();
+            format!("no planted fault is called '{name}': there are {}", names.join(", "))
+        })
+    }
 }

@@ -220,6 +220,13 @@ impl<P: Provider> Connection<P> {
         if let Err(error) = self.sender.ring_doorbell(link, self.work_id, &mut self.counters) {
             self.lose(Loss::Post(error.errno), now);
         }
+        #[cfg(feature = "planted-faults")]
+        if let Some(every) = self.config.planted.disconnect_every
+            && self.counters.sends >= self.disconnect_at
+        {
+            self.disconnect_at = self.counters.sends + every.max(1);
+            self.lose(Loss::Planted, now);
+        }
     }
 
     /// Gives Receives that were dealt with back to the NIC.

@@ -26,6 +26,11 @@ fn a_run_that_goes_on_is_reported_in_the_format_that_was_asked_for() {
     assert!(first["clat_ns"]["percentile"]["99.000000"].is_u64(), "{first}");
     let sends = &all[begun]["initiator"]["counters"]["sends"];
     assert!(sends.as_u64() >= Some(ios[begun]), "{sends}");
+    let held = |report: &serde_json::Value| report["initiator"]["mounts"][0]["held"].clone();
+    assert!(held(&all[begun])["buffers"].is_u64(), "{}", all[begun]["initiator"]["mounts"]);
+    let at_home = held(&all[all.len() - 1]);
+    let counts = at_home.as_object().expect("counts");
+    assert!(counts.len() == 7 && counts.values().all(|count| count == 0), "{at_home}");
 
     let text = initiator(line).status(0).stdout();
     assert!(text.matches("Run status group 0").count() >= 3, "{text}");

@@ -28,10 +28,3 @@ start_knfsd() {
     rpc.nfsd --no-nfs-version 4 8
     echo "rdma 20049" >/proc/fs/nfsd/portlist
 }
-
-lose() { # PERCENT: of what leaves this machine
-    modprobe sch_netem
-    tc qdisc add dev v0 root netem loss "$1%"
-}
-
-heal() { tc qdisc del dev v0 root; }

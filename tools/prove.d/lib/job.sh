@@ -89,5 +89,6 @@ assert_pattern_seen_by_kernel() { # FILE BLOCK
 
 end_all() {
     ! job_runs || kill -9 "$job_pid"
+    ! declare -F heal >/dev/null || heal
     unmount_by_kernel
 }

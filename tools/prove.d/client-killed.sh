@@ -1,0 +1,34 @@
+# shellcheck shell=bash disable=SC2034
+about='the client killed (kill -9) amid its writes ten times, and its server with it twice (--set times=N both=N)'
+machines=two
+options=(--disk 512)
+prepare=prepare_witness
+times=${prove_times:-10} both=${prove_both:-2}
+seconds_max=$((120 + 60 * times + 250 * both))
+
+prepare_witness() {
+    source tools/prove.d/lib/witness.sh
+    build_witness
+}
+
+proof() {
+    source tools/prove.d/lib/witness.sh
+    local round
+    for ((round = 1; round <= times; round++)); do
+        echo "  the client, $round of $times"
+        start_witness "witnessed.$round" "$round"
+        # Anywhere in what it does.
+        sleep "$((RANDOM % 4)).$((RANDOM % 10))"
+        kill_witness
+        judge_file "witnessed.$round"
+    done
+    for ((round = 1; round <= both; round++)); do
+        echo "  the client and the server's machine, $round of $both"
+        start_witness "both.$round" "$round"
+        sleep "$((RANDOM % 4)).$((RANDOM % 10))"
+        kill_witness
+        ask kill-server
+        ask boot-server
+        judge_file "both.$round" --server-died
+    done
+}
