@@ -7,11 +7,11 @@ proof() {
     start_job removed "$(verify_job 16k 16m 16)"
     for round in 1 2; do
         wait_for_packets 500 120 || give_up "the job ended before removal $round"
-        timeout 60 rdma link delete rxe0 || give_up "the device cannot be deleted: it is still in use"
+        remove_device
         equal "RDMA devices, removal $round" "$(rdma link | wc -l)" 0
         sleep 2
         still_running "without a device"
-        rdma link add rxe0 type rxe netdev v0
+        add_device
     done
     end_job removed 240
     assert_verified removed $((16 << 20))

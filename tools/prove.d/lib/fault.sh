@@ -28,3 +28,9 @@ start_knfsd() {
     rpc.nfsd --no-nfs-version 4 8
     echo "rdma 20049" >/proc/fs/nfsd/portlist
 }
+
+# The client's RDMA device; it goes only once nobody holds anything of it.
+remove_device() {
+    timeout 60 rdma link delete rxe0 || give_up "the device cannot be deleted: it is still in use"
+}
+add_device() { rdma link add rxe0 type rxe netdev v0; }

@@ -34,16 +34,21 @@ start_witness() { # FILE SEED [OPTION...]
 # Kills it, and looks at what it leaves in this machine's kernel.
 kill_witness() {
     local limit=$((SECONDS + 20))
-    equal "queue pairs of the witness" "$(rdma resource show qp | grep -c 'comm witness')" 1
+    # It may be connecting again.
+    until (($(witness_queue_pairs))) || ((SECONDS > limit)); do sleep 0.1; done
+    equal "queue pairs of the witness" "$(witness_queue_pairs)" 1
     at_most "hugepages free while it runs" "$(hugepages_free)" $((hugepages_before - 1))
     kill -9 "$witness_pid"
     wait "$witness_pid" 2>/dev/null || true
     witness_pid=''
+    limit=$((SECONDS + 20))
     # The kernel takes its time to take queue pairs down.
     while [[ $(resources) != "$resources_before" ]] && ((SECONDS < limit)); do sleep 0.2; done
     equal "RDMA resources once it is gone" "$(resources)" "$resources_before"
     equal "hugepages free" "$(hugepages_free)" "$hugepages_before"
 }
+
+witness_queue_pairs() { rdma resource show qp | grep -c 'comm witness' || true; }
 
 # How many there are of each kind.
 resources() { rdma resource show | tr -s ' ' | sed 's/^[0-9]*: //; s/ $//'; }

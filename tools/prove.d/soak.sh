@@ -1,0 +1,157 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+about='verified jobs of any shape under faults of every kind, at random from a seed: see tools/soak'
+machines=two
+options=(--disk 1024)
+features=planted-faults
+prepare=prepare_witness
+minutes=${prove_minutes:-60} seed=${prove_seed:-1}
+# Only the run of this number.
+only=${prove_only:-}
+seconds_max=$((minutes * 60 + 1200))
+
+prepare_witness() {
+    source tools/prove.d/lib/witness.sh
+    build_witness
+}
+
+# Each run has a sequence of its own, so that it can be repeated without those before it.
+begin_draws() { random=$((seed * 1000003 + $1)); draw 2; draw 2; }
+draw() { # N: sets drawn, 0 to N - 1
+    random=$((random * 6364136223846793005 + 1442695040888963407))
+    drawn=$(((random >> 33 & 0x7fffffff) % $1))
+}
+pick() { draw $#; shift "$drawn"; picked=$1; } # WORD...: sets picked
+
+draw_shape() {
+    local block count
+    pick 512 2k 4k 16k 16k 64k 256k; block=$picked
+    # Some 300 to 1200 blocks, 24 MiB at most.
+    draw 900; count=$((300 + drawn))
+    case $block in 64k) count=$((count / 4)) ;; 256k) count=$((count / 16)) ;; esac
+    pick 1 4 8 16 32; shape_depth=$picked
+    pick crc32c crc32c md5 sha256 xxhash
+    shape=(rw=randwrite "verify=$picked" "bs=$block" "iodepth=$shape_depth")
+    pick write randwrite randwrite; shape[0]=rw=$picked
+    block=$(numfmt --from=iec "${block^^}")
+    shape+=("size=$((block * count))")
+    pick '' fsync=16 end_fsync=1 sync=1; shape+=(${picked:+"$picked"})
+    pick 1 1 2; shape+=("numjobs=$picked"); shape_bytes=$((block * count * picked))
+    keys=auto
+    draw 3; ((drawn)) || keys=static
+    client=(--registration "$keys")
+    pick 1 1 2; client+=(--nconnect "$picked")
+    pick 7 0 31; client+=(--send-batch "$picked")
+    pick 4k 4k 1k; client+=(--inline "$picked")
+    pick '' '' 60 150; disconnect_every=$picked
+}
+
+hold() { draw 10; sleep $((3 + drawn)); }
+for_a_while() { netem "$@"; hold; heal; }
+fault_loss() { draw 2; for_a_while loss "$((drawn + 1))%"; }
+fault_delay() { for_a_while delay 15ms 5ms rate 100mbit; }
+fault_duplicate() { for_a_while duplicate 10%; }
+fault_reorder() { for_a_while delay 10ms reorder 2%; }
+fault_corrupt() { for_a_while corrupt 1%; }
+fault_knfsd() { on_server stop_knfsd; draw 3; sleep "$drawn"; on_server start_knfsd; }
+fault_link() { ask unplug; hold; ask plug; }
+fault_device() { remove_device; draw 3; sleep "$drawn"; add_device; }
+fault_server() { ask kill-server; draw 5; sleep "$drawn"; ask boot-server; }
+# The other client; see below.
+fault_client() { :; }
+
+draw_faults() {
+    local count
+    faults=()
+    draw 3
+    for ((count = drawn + 1; count > 0; count--)); do
+        pick loss delay duplicate reorder corrupt knfsd knfsd link link device device server client client
+        faults+=("$picked")
+    done
+}
+
+# As if nothing had happened, whatever became of the run before.
+restore() {
+    heal_here
+    ask plug
+    [[ -e /sys/class/infiniband/rxe0 ]] || add_device
+    on_server 'heal_here; grep -q rdma /proc/fs/nfsd/portlist || start_knfsd'
+}
+
+strike() {
+    local fault
+    for fault in "${faults[@]}"; do
+        wait_for_packets 200 120 || return 0
+        echo "$fault" >>"$out/struck"
+        "fault_$fault"
+    done
+}
+
+# One run, in a process of its own.
+soak_run() ( # NUMBER
+    set -e
+    checked=0 wrong=0 died=()
+    begin_draws "$1"
+    draw_shape
+    draw_faults
+    trap 'end_run' EXIT
+    echo "run $1: ${faults[*]}${disconnect_every:+, ends every $disconnect_every calls}; ${shape[*]} ${client[*]}"
+    exec > >(grep --line-buffered WRONG)
+    restore
+    ! [[ " ${faults[*]} " == *" client "* ]] || start_witness "witnessed" "$1" --registration "$keys" --sync-every 20
+    [[ -z $disconnect_every ]] || export INITIATOR_DISCONNECT_EVERY=$disconnect_every
+    start_job run "$(printf '%s\n' '[run]' "${shape[@]}")" "${client[@]}"
+    strike
+    if [[ -n ${witness_pid:-} ]]; then
+        kill_witness
+        ! [[ " ${faults[*]} " == *" server "* ]] || died=(--server-died)
+        judge_file witnessed "${died[@]}"
+    fi
+    end_job run 400
+    assert_verified run "$shape_bytes"
+    verdict
+)
+
+end_run() {
+    ! job_runs || kill -9 "$job_pid"
+    [[ -z ${witness_pid:-} ]] || kill -9 "$witness_pid" 2>/dev/null || true
+}
+
+# Of the witness alone: other clients come and go.
+resources() {
+    local kind
+    for kind in qp cq mr pd cm_id ctx; do rdma resource show "$kind"; done | grep -c 'comm witness' || true
+}
+
+proof() {
+    source tools/prove.d/lib/netem.sh
+    source tools/prove.d/lib/witness.sh
+    source tools/prove.d/lib/levels.sh
+    local number failed=() runs=0 end=$((SECONDS + minutes * 60)) status name
+    : >"$out/struck"
+    if [[ -n $only ]]; then
+        run_and_note "$only"
+    else
+        INITIATOR_DISCONNECT_EVERY=300 start_long $((minutes * 60))
+        for ((number = 1; SECONDS < end; number++)); do run_and_note "$number"; done
+    fi
+    restore
+    told "seed" "$seed"
+    told "runs" "$runs"
+    equal "runs that failed" "${failed[*]:-none}" none
+    sort "$out/struck" | uniq -c | while read -r status name; do told "  $name" "$status times"; done
+    [[ -n $only ]] || end_long 300
+}
+
+run_and_note() { # NUMBER
+    local status
+    set +e
+    soak_run "$1"
+    status=$?
+    set -e
+    runs=$((runs + 1))
+    ((status)) || return 0
+    failed+=("$1")
+    mkdir -p "$out/failed.$1"
+    mv "$out"/run.* "$out/failed.$1" || true
+    echo "   run $1 failed; to repeat it: tools/soak --seed $seed --only $1"
+}
