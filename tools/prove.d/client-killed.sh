@@ -1,18 +1,12 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash source-path=SCRIPTDIR disable=SC2034
 about='the client killed (kill -9) amid its writes ten times, and its server with it twice (--set times=N both=N)'
 machines=two
 options=(--disk 512)
-prepare=prepare_witness
+source "$(dirname "${BASH_SOURCE[0]}")/lib/witness.sh"
 times=${prove_times:-10} both=${prove_both:-2}
 seconds_max=$((120 + 60 * times + 250 * both))
 
-prepare_witness() {
-    source tools/prove.d/lib/witness.sh
-    build_witness
-}
-
 proof() {
-    source tools/prove.d/lib/witness.sh
     local round
     for ((round = 1; round <= times; round++)); do
         echo "  the client, $round of $times"

@@ -1,15 +1,8 @@
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash source-path=SCRIPTDIR disable=SC2034,SC2154
 about='the server'\''s machine killed under fio with this client: fio ends with our sentence'
-machines=two
-prepare=engine
-
-engine() {
-    source tools/prove.d/lib/engine.sh
-    build_engine
-}
+source "$(dirname "${BASH_SOURCE[0]}")/lib/engine.sh"
 
 proof() {
-    source tools/prove.d/lib/engine.sh
     local status=0 began
     fio_job killed rw=randread bs=4k size=1m iodepth=8 time_based runtime=600 \
         recovery=soft timeo=50 retrans=1

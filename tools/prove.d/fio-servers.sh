@@ -1,15 +1,8 @@
-# shellcheck shell=bash disable=SC2016,SC2034,SC2154
+# shellcheck shell=bash source-path=SCRIPTDIR disable=SC2016,SC2034,SC2154
 about='one fio drives two fio servers on two machines, each over this client, and both verify'
-machines=two
-prepare=engine
-
-engine() {
-    source tools/prove.d/lib/engine.sh
-    build_engine
-}
+source "$(dirname "${BASH_SOURCE[0]}")/lib/engine.sh"
 
 server() {
-    source tools/prove.d/lib/engine.sh
     start_fio_server "$INITIATOR_RDMA_ADDR"
 }
 
@@ -26,7 +19,6 @@ assert_host_verified() { # JOB HOST BYTES
 }
 
 proof() {
-    source tools/prove.d/lib/engine.sh
     local status=0 here=127.0.0.1
     start_fio_server "$here"
     wait_for_fio_server "$here"

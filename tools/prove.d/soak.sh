@@ -1,18 +1,13 @@
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash source-path=SCRIPTDIR disable=SC2034,SC2154
 about='verified jobs of any shape under faults of every kind, at random from a seed: see tools/soak'
 machines=two
 options=(--disk 1024)
 features=planted-faults
-prepare=prepare_witness
+source "$(dirname "${BASH_SOURCE[0]}")/lib/witness.sh"
 minutes=${prove_minutes:-60} seed=${prove_seed:-1}
 # Only the run of this number.
 only=${prove_only:-}
 seconds_max=$((minutes * 60 + 1200))
-
-prepare_witness() {
-    source tools/prove.d/lib/witness.sh
-    build_witness
-}
 
 # Each run has a sequence of its own, so that it can be repeated without those before it.
 begin_draws() { random=$((seed * 1000003 + $1)); draw 2; draw 2; }
@@ -124,7 +119,6 @@ resources() {
 
 proof() {
     source tools/prove.d/lib/netem.sh
-    source tools/prove.d/lib/witness.sh
     source tools/prove.d/lib/levels.sh
     local number failed=() runs=0 end=$((SECONDS + minutes * 60)) status name
     : >"$out/struck"

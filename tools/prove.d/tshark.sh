@@ -1,11 +1,11 @@
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash source-path=SCRIPTDIR disable=SC2034,SC2154
 about='all that crosses the wire decoded by tshark: nothing malformed, and the chunks that our counters say'
 machines=two
+source "$(dirname "${BASH_SOURCE[0]}")/lib/witness.sh"
 prepare=prepare_tshark
 seconds_max=600
 
 prepare_tshark() {
-    source tools/prove.d/lib/witness.sh
     tools/deps tshark && build_witness
 }
 
@@ -45,8 +45,9 @@ count() { # CONDITION [EXPRESSION [FILE]]
         }
         { malformed = $1; from = $2; opcode = $3; to_qp = $4; rpc = $5 != ""; type = $6
           credits = $7; reads = $8 > 0; writes = $9 > 0; reply = $10 > 0; procedure = $12
-          # Sends of any kind, but for those of the connection manager.
-          send = opcode != "" && opcode <= 4 && to_qp !~ /^(1|0x0*1)$/
+          # The last packets of Sends, also of those that invalidate a key, but for those of
+          # the connection manager.
+          send = opcode ~ /^(2|3|4|5|22|23)$/ && to_qp !~ /^0x0*1$/
           call = rpc && from == client; answer = rpc && from == server
         }
         '"$1"' { n += '"${2:-1}"' }
@@ -73,7 +74,6 @@ capture() {
 }
 
 proof() {
-    source tools/prove.d/lib/witness.sh
     local name sends
     capture
     decode

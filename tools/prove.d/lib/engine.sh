@@ -1,6 +1,9 @@
 # The proofs fio-*: real fio, which loads this client as its engine.
 # shellcheck shell=bash disable=SC2034,SC2154
 
+machines=two
+prepare=build_engine
+
 # On the host: the engine, as a copy that stays as it is.
 build_engine() {
     local options=(--quiet --locked --package fio-engine --features fio)

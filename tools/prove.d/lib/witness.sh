@@ -1,7 +1,8 @@
 # The witness (tests/witness): writes with a journal of what it was promised, is killed,
 # and its file is held to the journal.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 
+prepare=build_witness
 witness=${INITIATOR_OUT:-}/witness
 # In memory, so that a line costs little.
 journal=/run/witness.journal
