@@ -104,7 +104,9 @@ impl Claims {
         let mut claims = Self::default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         for (at, line) in whole.lines().enumerate() {
-            claims.take(line).with_context(|| format!("line {} of the journal, '{line}'", at + 1))?;
+            claims
+                .take(line)
+                .with_context(|| format!("line {} of the journal, '{line}'", at + 1))?;
         }
         Ok(claims)
     }
@@ -179,7 +181,9 @@ impl Claims {
         // Places in `sent`, from 1 on; 0 is that nothing was written.
         let place = match found {
             Found::Nothing => Some(0),
-            Found::Write(write) => unit.sent.iter().position(|&sent| sent == write).map(|at| at + 1),
+            Found::Write(write) => {
+                unit.sent.iter().position(|&sent| sent == write).map(|at| at + 1)
+            }
             Found::Rubbish => None,
         };
         match place {

@@ -83,7 +83,8 @@ pub(crate) fn write(mut session: Session, journal: &Path, plan: Plan) -> Result<
 impl Writer {
     /// Begins a write of one unit, or of up to 16 in a row, that no other is about to change.
     fn begin(&mut self) -> Result<()> {
-        let count = if self.random.bool() { 1 } else { self.random.u64(1..=(TRANSFER / UNIT) as u64) };
+        let count =
+            if self.random.bool() { 1 } else { self.random.u64(1..=(TRANSFER / UNIT) as u64) };
         let first = self.random.u64(0..=self.plan.units - count);
         let taken = |&(other, len): &(u64, u64)| first < other + len && other < first + count;
         if self.on_the_way.values().any(taken) {
