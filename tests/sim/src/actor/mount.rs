@@ -147,6 +147,7 @@ fn transport(
     transport.buffers.buffer_len = shape.buffer_len;
     transport.buffers.count = shape.buffers;
     transport.own_regions_max = shape.own_regions_max;
-    transport.planted = PlantedFaults { fault, inline_send: shape.long_calls };
+    let inline_send = shape.long_calls;
+    transport.planted = PlantedFaults { fault, inline_send, ..PlantedFaults::default() };
     transport
 }
