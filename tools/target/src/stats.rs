@@ -78,6 +78,8 @@ counters! {
     connections_reserved,
     /// Connections refused: no room or no memory for another.
     connections_refused,
+    /// Connections ended for their silence, when there was no room for another.
+    connections_ousted,
     /// Connections whose every resource is back.
     connections_closed,
     /// Messages received.

@@ -35,6 +35,8 @@ const CHUNK_WRS: u32 = 4 * SEGMENTS_MAX as u32;
 const INLINE_SLACK: u32 = 32;
 /// How long a queue pair in the error state may take to give everything back.
 const DRAIN_NS_MAX: u64 = 5_000_000_000;
+/// How long a client that was accepted may take to agree.
+const ACCEPTING_NS_MAX: u64 = 10_000_000_000;
 /// Marks the work request numbers of Receives.
 const RECEIVE_BIT: u64 = 1 << 63;
 
@@ -83,6 +85,8 @@ pub(super) struct Connection<P: Provider> {
     id: P::Connection,
     pub(super) index: u16,
     state: State,
+    /// When the client was last heard of.
+    heard: Timestamp,
     pub(super) slots: Vec<Slot>,
     posted: usize,
     repost: Vec<u16>,
@@ -136,6 +140,7 @@ impl<P: Provider> Connection<P> {
         sizes: &Sizes,
         plane: &Plane<P>,
         config: &Config,
+        now: Timestamp,
     ) -> Result<Self, StartError> {
         let memory = match Self::prepare(&mut id, sizes, plane, config) {
             Ok(memory) => memory,
@@ -154,6 +159,7 @@ impl<P: Provider> Connection<P> {
             id,
             index,
             state: State::Accepting,
+            heard: now,
             slots,
             posted: 0,
             repost: (0..receives as u16).collect(),
@@ -169,7 +175,7 @@ impl<P: Provider> Connection<P> {
             writes: Vec::with_capacity(SEGMENTS_MAX),
             memory,
         };
-        connection.post_receives(Timestamp::default());
+        connection.post_receives(now);
         let ours = PrivateData {
             send_size: config.inline_send_bytes,
             receive_size: config.inline_receive_bytes,
@@ -183,7 +189,7 @@ impl<P: Provider> Connection<P> {
             ..ConnectParams::default()
         };
         if let Err(error) = connection.id.accept(&params) {
-            connection.disconnect(Timestamp::default());
+            connection.disconnect(now);
             connection.give_up();
             return Err(error.into());
         }
@@ -210,8 +216,8 @@ impl<P: Provider> Connection<P> {
         Ok(memory)
     }
 
-    /// Looks at connection events: on a timer, for it may cost a system call. Says whether there
-    /// were any.
+    /// Looks at connection events and at the time: on a timer, for it may cost a system call. Says
+    /// whether there were any.
     pub(super) fn control(&mut self, now: Timestamp) -> bool {
         let mut any = false;
         while let Some(event) = self.id.poll_event() {
@@ -219,10 +225,15 @@ impl<P: Provider> Connection<P> {
             match event {
                 CmEvent::Established { .. } if self.state == State::Accepting => {
                     self.state = State::Open;
+                    self.heard = now;
                 }
                 CmEvent::Established { .. } | CmEvent::Other(_) => {}
                 _ => self.disconnect(now),
             }
+        }
+        if self.state == State::Accepting && now.ns_since(self.heard) > ACCEPTING_NS_MAX {
+            tracing::debug!(peer = ?self.peer, "accepted, and never heard of again");
+            self.disconnect(now);
         }
         any
     }
@@ -256,6 +267,11 @@ impl<P: Provider> Connection<P> {
         self.ready.clear();
     }
 
+    /// When its client was last heard of; `None` if it is ending already.
+    pub(super) fn heard(&self) -> Option<Timestamp> {
+        (!matches!(self.state, State::Draining { .. })).then_some(self.heard)
+    }
+
     /// Whether everything is back.
     pub(super) fn drained(&self) -> bool {
         matches!(self.state, State::Draining { .. })
@@ -287,6 +303,7 @@ impl<P: Provider> Connection<P> {
             tracing::debug!(status = ?done.status, peer = ?self.id.peer_addr(), "work request");
         }
         if done.wr_id & RECEIVE_BIT != 0 {
+            self.heard = now;
             self.received(done, ok, service);
         } else {
             self.sent(done.wr_id, ok);

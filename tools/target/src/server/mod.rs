@@ -5,7 +5,8 @@
 //! Listener and connection events are looked at now and then, since that may cost system calls.
 //!
 //! Faults survived: any bytes from any client; clients that leave at any moment, or overstep their
-//! credits; too little memory for another connection. A connection's memory is released only when
+//! credits; clients that are gone and never said so; too little memory for another connection. A
+//! connection's memory is released only when
 //! its queue pair has given everything back, and otherwise stays mapped for ever.
 
 mod answer;
@@ -45,6 +46,9 @@ const INCOMING_PER_TURN: usize = 16;
 /// Turns in which a server that is dropped waits for its queue pairs to drain.
 const LAST_TURNS: usize = 100_000;
 const BACKLOG: u32 = 128;
+/// A client that has been silent for so long gives way when every place is taken. One at work is
+/// heard of all the time; one that is idle connects again when it is needed.
+const SILENCE_NS_MIN: u64 = 1_000_000_000;
 
 /// Why there is no server, or no connection.
 #[derive(Debug, thiserror::Error)]
@@ -234,7 +238,7 @@ impl<P: Provider> Server<P> {
             match self.listener.poll() {
                 Ok(Some(incoming)) => {
                     busy = true;
-                    self.accept(incoming);
+                    self.accept(incoming, now);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -246,7 +250,7 @@ impl<P: Provider> Server<P> {
         busy
     }
 
-    fn accept(&mut self, incoming: Incoming<P::Connection>) {
+    fn accept(&mut self, incoming: Incoming<P::Connection>, now: Timestamp) {
         let stats = Arc::clone(&self.service.nfs.stats);
         let peer = incoming.connection.peer_addr();
         stats.connections_reserved.add(u64::from(peer.is_some_and(|peer| peer.port() < 1024)));
@@ -254,9 +258,10 @@ impl<P: Provider> Server<P> {
             let mut connection = incoming.connection;
             let _ = connection.reject(&[]);
             stats.connections_refused.add(1);
+            self.make_room(now);
             return;
         }
-        match self.admit(incoming) {
+        match self.admit(incoming, now) {
             Ok(()) => stats.connections_accepted.add(1),
             Err(error) => {
                 tracing::warn!(%error, "connection refused");
@@ -265,7 +270,25 @@ impl<P: Provider> Server<P> {
         }
     }
 
-    fn admit(&mut self, incoming: Incoming<P::Connection>) -> Result<(), StartError> {
+    /// Every place is taken: that of the client which has been silent for longest becomes free, for
+    /// whoever comes next.
+    fn make_room(&mut self, now: Timestamp) {
+        let silent = self.connections.iter_mut().flatten().filter_map(|connection| {
+            let heard = connection.heard()?;
+            (now.ns_since(heard) >= SILENCE_NS_MIN).then_some((heard, connection))
+        });
+        if let Some((_, connection)) = silent.min_by_key(|(heard, _)| *heard) {
+            tracing::info!(peer = ?connection.peer, "silent for longest, when there was no room");
+            self.service.nfs.stats.connections_ousted.add(1);
+            connection.disconnect(now);
+        }
+    }
+
+    fn admit(
+        &mut self,
+        incoming: Incoming<P::Connection>,
+        now: Timestamp,
+    ) -> Result<(), StartError> {
         let Incoming { mut connection, private_data } = incoming;
         let (plane, sizes) = match self.plane(&connection) {
             Ok(found) => found,
@@ -278,8 +301,9 @@ impl<P: Provider> Server<P> {
         let index = vacant.unwrap_or(self.connections.len());
         let shared = &self.planes[plane];
         let tag = index as u16;
+        let config = &self.config;
         let accepted =
-            Connection::accept(connection, tag, &private_data, &sizes, shared, &self.config)?;
+            Connection::accept(connection, tag, &private_data, &sizes, shared, config, now)?;
         if vacant.is_none() {
             self.connections.push(None);
             self.plane_of.push(plane);

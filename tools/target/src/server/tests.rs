@@ -5,7 +5,7 @@ mod misbehaving;
 mod refusals;
 
 use reactor::Timestamp;
-use verbs::CmEvent;
+use verbs::{CmEvent, ConnectParams, Connection as _, Provider as _, QueuePairCaps};
 use wire::nfs3::{self, procedure, *};
 use wire::rpc::Reply;
 use wire::rpcrdma::{ErrorBody, Kind, ReadSegment, Segment};
@@ -400,6 +400,41 @@ fn no_more_connections_than_configured() {
     drop(first);
     world.turns(300);
     let _third = Client::connect(&mut world, 4096);
+}
+
+#[test]
+fn places_of_clients_that_fell_silent_stayed_taken_for_ever() {
+    let mut config = config();
+    config.connections_max = 2;
+    let mut world = World::new(config);
+    let _silent = Client::connect(&mut world, 4096);
+    let mut busy = Client::connect(&mut world, 4096);
+    let refused = |world: &mut World| Client::try_connect(world, &[]).is_err();
+    assert!(refused(&mut world));
+    assert_eq!(world.target.stats().connections_ousted.get(), 0, "nobody has been silent for long");
+    world.now = world.now.add_ns(2_000_000_000);
+    busy.inline(&mut world, procedure::NULL, &());
+    assert!(refused(&mut world), "who comes to a full server is refused all the same");
+    world.turns(300);
+    let _third = Client::connect(&mut world, 4096);
+    busy.inline(&mut world, procedure::NULL, &());
+    assert_eq!(world.target.stats().connections_ousted.get(), 1);
+}
+
+#[test]
+fn a_client_that_never_agreed_was_waited_for_for_ever() {
+    let mut world = world();
+    let mut id = world.fabric.resolve(world.target.nfs_addr(), None).unwrap();
+    id.poll_event();
+    let (domain, cq) = (id.new_domain().unwrap(), id.new_completion_queue(16).unwrap());
+    let caps = QueuePairCaps { send_wr_max: 4, recv_wr_max: 4, send_sge_max: 1 };
+    id.create_queue_pair(&domain, &cq, &caps).unwrap();
+    id.connect(&ConnectParams::default()).unwrap();
+    world.turns(300);
+    assert_eq!(world.target.open_connections(), 1, "accepted; the client never looks");
+    world.now = world.now.add_ns(11_000_000_000);
+    world.turns(300);
+    assert_eq!(world.target.open_connections(), 0);
 }
 
 #[test]
