@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use client::{File, MountState, Op};
+use reactor::Timestamp;
 use rpcrdma::Recovery;
 use system_tests::{House, Plan};
 use verbs::soft::{FaultPlan, Scope};
@@ -97,6 +98,46 @@ fn an_unanswered_call_goes_out_again_on_the_next_connection_and_never_on_the_sam
     assert_eq!(after.connect_count - before.connect_count, 1);
     assert_eq!(after.retransmissions - before.retransmissions, 1);
     assert_eq!(after.sends - before.sends, 2);
+}
+
+#[test]
+fn a_call_that_we_had_not_sent_yet_was_found_unanswered() {
+    let (mut house, file) = house(plan());
+    house.submit(0, Op::Getattr { file }, None);
+    // We are away for longer than the server may take: the call goes out when we are back.
+    house.fabric.advance(60 * MS);
+    house.run_until(|house| house.done_count() == 1);
+    assert!(house.take_done()[0].result.is_ok());
+    assert_eq!(house.counters().connect_count, 1, "the connection was given no time to answer");
+}
+
+#[test]
+fn a_reply_behind_the_flushed_work_of_another_connection_came_too_late() {
+    let mut plan = plan();
+    (plan.transport.nconnect, plan.transport.max_requests) = (2, 256);
+    // Until all is as it was the other connection stays away.
+    plan.transport.reconnect_min_ns = 1_000 * MS;
+    plan.transport.reconnect_max_ns = 1_000 * MS;
+    let (mut house, file) = house(plan);
+    let [Some(lost), Some(_)] = house.client.qp_nums(house.mount)[..] else { panic!("two") };
+    house.faults().reject_connects(u32::MAX, 8);
+    house.faults().amend(lost, |plan| plan.disconnect_after(0));
+    // One of these two meets its end with the queue pair, and fills the completion queue.
+    (0..2).for_each(|tag| house.submit(tag, Op::Getattr { file }, None));
+    house.run_until(|house| house.client.reconnecting(house.mount) == 1);
+    house.submit(2, Op::Getattr { file }, None);
+    house.client.turn(house.now());
+    // We are away for longer than the server may take; it answers meanwhile.
+    for _ in 0..60 {
+        let now = house.fabric.advance(MS);
+        house.target.poll(Timestamp(now));
+    }
+    for _ in 0..20 {
+        let now = Timestamp(house.fabric.advance(MS));
+        house.client.turn(now);
+        house.target.poll(now);
+    }
+    assert_eq!(house.client.reconnecting(house.mount), 1, "a reply was there in time");
 }
 
 #[test]

@@ -290,6 +290,19 @@ impl<P: Provider> Client<P> {
         ids.filter_map(|id| self.endpoint.credits_granted(id)).reduce(|sum, grant| sum + grant)
     }
 
+    /// Where each connection of the mount is in its life, in a fixed order.
+    #[must_use]
+    pub fn states(&self, mount: MountId) -> Vec<State> {
+        let Some(mount) = self.get(mount) else { return Vec::new() };
+        mount.links.ids().map(|id| self.endpoint.state(id)).collect()
+    }
+
+    /// Completions that belonged to queue pairs which were gone already.
+    #[must_use]
+    pub fn strays(&self) -> u64 {
+        self.endpoint.strays()
+    }
+
     /// Connections of the mount that were lost and are being made again.
     #[must_use]
     pub fn reconnecting(&self, mount: MountId) -> usize {

@@ -73,6 +73,8 @@ pub(crate) struct Connection<P: Provider> {
     was_established: bool,
     pub(crate) backoff: Backoff,
     retry_at: Timestamp,
+    /// When the call was sent that was found unanswered for too long at the last look.
+    pub(crate) overdue_ns: Option<u64>,
     /// When the last call was made.
     pub(crate) last_call: Timestamp,
     /// Where keys are per I/O; dropped no later than the queue pair.
@@ -147,6 +149,7 @@ impl<P: Provider> Connection<P> {
             was_established: false,
             backoff: Backoff::new(pause_min, pause_max, seed),
             retry_at: now,
+            overdue_ns: None,
             last_call: now,
             windows: Windows::none(),
             #[cfg(feature = "planted-faults")]
@@ -336,11 +339,16 @@ impl<P: Provider> Connection<P> {
 
     /// An unanswered call ends its connection, for it must not be sent twice on one; a connection
     /// without calls ends until it is needed again.
+    ///
+    /// At the second look: if it was we who were away for so long, then what was prepared is only
+    /// just on its way, and replies that came in time are still in the completion queue.
     fn check_silence(&mut self, now: Timestamp) {
         let remote = self.config.remote;
         let age = |since: u64| now.0.saturating_sub(since);
         let (limit, idle) = (self.config.rpc_timeout_ns, self.config.idle_timeout_ns);
-        if self.slots.oldest_ns().is_some_and(|sent| age(sent) >= limit) {
+        let overdue = self.slots.oldest_ns().filter(|&sent| age(sent) >= limit);
+        let before = std::mem::replace(&mut self.overdue_ns, overdue);
+        if overdue.is_some() && overdue == before {
             self.fail(Error::Timeout { remote, limit: Duration::from_nanos(limit) }, now);
         } else if idle > 0 && age(self.last_call.0) > idle && !self.slots.any_pending() {
             self.lose(Loss::Idle, now);
@@ -542,6 +550,7 @@ impl<P: Provider> Connection<P> {
         debug_assert!(self.state.may_become(next), "{:?} to {next:?}", self.state);
         self.state = next;
         self.since = now;
+        self.overdue_ns = None;
     }
 }
 

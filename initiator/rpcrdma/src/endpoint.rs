@@ -101,6 +101,8 @@ pub struct Endpoint<P: Provider> {
     touched: Vec<u16>,
     completions: Box<[Completion]>,
     completions_seen: u64,
+    /// Completions of queue pairs that were gone already.
+    strays: u64,
     polls: u64,
 }
 
@@ -115,6 +117,7 @@ impl<P: Provider> Endpoint<P> {
             touched: Vec::with_capacity(config.connections_max.into()),
             completions: vec![Completion::default(); config.poll_batch.max(1)].into(),
             completions_seen: 0,
+            strays: 0,
             polls: 0,
         }
     }
@@ -252,7 +255,10 @@ impl<P: Provider> Endpoint<P> {
             return;
         };
         let place = self.places.get_mut(usize::from(id.connection)).filter(|it| it.tag == id.tag);
-        let Some(Place { connection: Some(connection), touched, .. }) = place else { return };
+        let Some(Place { connection: Some(connection), touched, .. }) = place else {
+            self.strays += 1;
+            return;
+        };
         connection.on_completion(kind, entry, completion, now, up);
         if !std::mem::replace(touched, true) {
             self.touched.push(id.connection);
@@ -284,7 +290,7 @@ impl<P: Provider> Endpoint<P> {
     /// Looks at connection events and at the clock. Call it every few milliseconds while
     /// connecting, and every few tens of them at other times. Returns how much has happened.
     pub fn poll_events(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
-        let mut count = 0;
+        let (mut count, mut overdue) = (0, false);
         for index in 0..self.places.len() {
             for _ in 0..EVENTS_MAX {
                 let Some(connection) = &mut self.places[index].connection else {
@@ -302,10 +308,24 @@ impl<P: Provider> Endpoint<P> {
                 let before = connection.state;
                 connection.on_time(&self.provider, now, up);
                 count += usize::from(connection.state != before);
+                overdue |= connection.overdue_ns.is_some();
                 self.touch(index as u16);
             }
         }
+        if overdue {
+            count += self.catch_up(now, up);
+        }
         count + self.settle(now, up)
+    }
+
+    /// Takes what is in the completion queues by now, however many batches that is: before a
+    /// server is found silent its replies are looked for, behind all that was flushed before them.
+    #[cold]
+    fn catch_up(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
+        let batch = self.completions.len();
+        let entries: usize = self.cqs.iter().map(|cq| cq.depth as usize).sum();
+        let polls = (0..=entries / batch).map(|_| self.poll(now, up));
+        polls.take_while(|&taken| taken > 0).sum()
     }
 
     /// The route is known, so the device is: finds its completion queue and goes on.
@@ -480,6 +500,12 @@ impl<P: Provider> Endpoint<P> {
     #[must_use]
     pub fn qp_num(&self, id: ConnectionId) -> Option<u32> {
         Some(self.get(id)?.link.as_ref()?.qp_num())
+    }
+
+    /// Completions that belonged to queue pairs which were gone already.
+    #[must_use]
+    pub fn strays(&self) -> u64 {
+        self.strays
     }
 
     /// Connections that are not closed.

@@ -37,6 +37,7 @@ mod memory;
 mod queues;
 mod requester;
 mod responder;
+mod struck;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -56,6 +57,7 @@ use cm::Directory;
 use device::Devices;
 use keys::KeyTable;
 use link::lock;
+use struck::Struck;
 
 /// Most work requests on one queue.
 const QP_WR_MAX: u32 = 1 << 15;
@@ -87,6 +89,9 @@ struct Fabric {
     overruns: AtomicU64,
     /// See [`Faults::allow_remote_invalidate`].
     remote_invalidate: AtomicBool,
+    /// See [`Faults::shuffle_completions`]: the state of its random numbers, 0 for never.
+    shuffle: AtomicU64,
+    struck: Struck,
 }
 
 #[derive(Default)]
@@ -134,6 +139,8 @@ impl SoftFabric {
                 retransmissions: AtomicU64::new(0),
                 overruns: AtomicU64::new(0),
                 remote_invalidate: AtomicBool::new(false),
+                shuffle: AtomicU64::new(0),
+                struck: Struck::default(),
             }),
         }
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use client::{Client, MountConfig, MountId, MountState, Received, Submission};
 use fastrand::Rng;
 use reactor::{LocalHandle, Timestamp};
-use rpcrdma::Counters;
+use rpcrdma::{Counters, State};
 use verbs::soft::SoftFabric;
 
 use crate::finding::{Checker, Finding};
@@ -190,6 +190,23 @@ impl Actor {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.client.counters(self.mount).unwrap_or(self.last)
+    }
+
+    /// Where its connections are in their lives.
+    #[must_use]
+    pub fn states(&self) -> Vec<State> {
+        self.client.states(self.mount)
+    }
+
+    /// What went wrong for it.
+    #[must_use]
+    pub fn tally(&self) -> [(&'static str, u64); 4] {
+        [
+            ("pool dry", self.seen.dry),
+            ("operation asked again later", self.client.jukebox_waits(self.mount)),
+            ("completion of a queue pair that is gone", self.client.strays()),
+            ("Reply before its Send had completed", self.counters().replies_before_send),
+        ]
     }
 
     /// Its queue pairs, to aim faults at.

@@ -9,6 +9,7 @@ use verbs::soft::{FaultPlan, RemovedDevice, Scope, SoftFabric};
 
 use crate::host::Host;
 use crate::shape::{FaultShape, Strike, log};
+use crate::tally::{Tally, trouble_while};
 
 /// Misbehaviour that makes the call it happens to fail.
 const NONSENSE: [&str; 13] = [
@@ -28,7 +29,8 @@ const NONSENSE: [&str; 13] = [
 ];
 /// RDMA Writes that the client's card must refuse. (`write-outside` is none of them: behind a result
 /// that is shorter than its chunk it still is inside.)
-const TRESPASSES: [&str; 3] = ["write-late=1", "write-stale=1", "write-elsewhere=1"];
+const TRESPASSES: [&str; 4] =
+    ["write-late=1", "write-stale=1", "write-elsewhere=1", "write-elsewhere=4"];
 
 /// A call of the server's that has no answer by then will have none.
 const BACKWARD_NS_MAX: u64 = 5_000_000_000;
@@ -54,8 +56,10 @@ pub struct Trouble {
     removed: Vec<RemovedDevice>,
     /// The server does not turn before then.
     pub server_frozen_until_ns: u64,
-    /// Faults so far, by kind.
-    pub struck: [u64; Strike::ALL.len()],
+    /// Faults so far.
+    pub ordered: u64,
+    /// Those that are its own doing, by name.
+    pub tally: Tally,
 }
 
 impl Trouble {
@@ -73,7 +77,8 @@ impl Trouble {
             device_at_ns: NEVER,
             removed: Vec::new(),
             server_frozen_until_ns: 0,
-            struck: [0; Strike::ALL.len()],
+            ordered: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -129,7 +134,7 @@ impl Trouble {
             fabric.faults().add_device();
         }
         if let Some(strike) = self.shape.strike(&mut self.rng) {
-            self.struck[strike as usize] += 1;
+            self.ordered += 1;
             self.happen(strike, fabric, target, hosts);
         }
     }
@@ -154,30 +159,55 @@ impl Trouble {
             | Strike::Disconnect
             | Strike::Silence => self.on_link(strike, fabric, hosts),
             Strike::RemoveDevice => {
-                self.removed.extend(fabric.faults().remove_device());
+                let removed = fabric.faults().remove_device();
+                self.ends("device removed", removed.iter().len() as u64, hosts);
+                self.removed.extend(removed);
                 self.device_at_ns = now_ns + log(&mut self.rng, 1_000, 100_000_000);
             }
-            Strike::ChangeAddress => fabric.faults().change_address(),
+            Strike::ChangeAddress => {
+                self.ends("address moved", 1, hosts);
+                fabric.faults().change_address();
+            }
             Strike::Connect => match self.rng.u8(0..3) {
                 0 => fabric.faults().reject_connects(few, 8),
                 1 => fabric.faults().ignore_connects(few),
                 _ => fabric.faults().fail_resolves(few, 110),
             },
-            Strike::ServerDisconnect => target.disconnect_all(Timestamp(now_ns)),
-            Strike::Restart if self.loses => target.restart(Timestamp(now_ns)),
+            Strike::ServerDisconnect => {
+                self.ends("server ended connections", 1, hosts);
+                target.disconnect_all(Timestamp(now_ns));
+            }
+            Strike::Restart if self.loses => {
+                self.ends("server restarted, forgets", 1, hosts);
+                target.restart(Timestamp(now_ns));
+            }
             Strike::Restart => {
+                self.ends("server restarted, remembers", 1, hosts);
                 target.disconnect_all(Timestamp(now_ns));
                 order(target, |orders| orders.change_verifier = true);
             }
             Strike::Freeze => {
                 let until_ns = now_ns + log(&mut self.rng, 1_000, self.shape.freeze_ns);
                 match hosts.get_mut(self.rng.usize(0..=hosts.len())) {
-                    Some(host) => host.frozen_until_ns = until_ns,
-                    None => self.server_frozen_until_ns = until_ns,
+                    Some(host) => {
+                        self.tally.count("client stood still", 1);
+                        host.frozen_until_ns = until_ns;
+                    }
+                    None => {
+                        self.tally.count("server stood still", 1);
+                        self.server_frozen_until_ns = until_ns;
+                    }
                 }
             }
             _ => self.at_server(strike, few, now_ns, target),
         }
+    }
+
+    /// Something happened so many times that ends connections, wherever in their lives they are.
+    fn ends(&mut self, what: &'static str, times: u64, hosts: &[Host]) {
+        self.tally.count(what, times);
+        let states = hosts.iter().flat_map(|host| host.actor(crate::actor::Actor::states));
+        states.for_each(|state| self.tally.count(trouble_while(state), times));
     }
 
     /// One direction of one connection suffers.
@@ -203,10 +233,18 @@ impl Trouble {
                 ][self.rng.usize(0..4)];
                 faults.amend(scope, |plan| plan.fail_wr(soon, status));
             }
+            // After the cut the next post is the marker of the drain: there will be none.
+            Strike::FailPost if self.rng.bool() => {
+                faults.amend(scope, |plan| plan.disconnect_after(0).fail_post(2, 12));
+            }
             Strike::FailPost => faults.amend(scope, |plan| plan.fail_post(soon, 12)),
             Strike::FailReceivePost => faults.amend(scope, |plan| plan.fail_recv_post(soon, 12)),
             Strike::Disconnect => faults.amend(scope, |plan| plan.disconnect_after(soon / 2)),
-            _ => faults.silence(scope),
+            _ => {
+                let met = !matches!(scope, Scope::Qp(0) | Scope::PeerOf(0));
+                self.tally.count("card fell silent", met.into());
+                faults.silence(scope);
+            }
         }
     }
 

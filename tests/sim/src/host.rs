@@ -30,6 +30,8 @@ pub struct Host {
     pub mailbox_full: u64,
     actor: Rc<RefCell<Actor>>,
     found: Rc<RefCell<Option<Finding>>>,
+    /// Turns that it missed.
+    pub missed: u64,
     /// It does not turn before then.
     pub frozen_until_ns: u64,
 }
@@ -57,7 +59,7 @@ impl Host {
         let poller = ActorPoller { actor: Rc::clone(&actor), found: Rc::clone(&found) };
         reactor.add_poller(poller).map_err(broken)?;
         let (mailbox, unsent) = (reactor.mailbox(), VecDeque::new());
-        let (given, mailbox_full, frozen_until_ns) = (0, 0, 0);
+        let (given, mailbox_full, missed, frozen_until_ns) = (0, 0, 0, 0);
         Ok(Self {
             reactor,
             mailbox,
@@ -67,6 +69,7 @@ impl Host {
             mailbox_full,
             actor,
             found,
+            missed,
             frozen_until_ns,
         })
     }

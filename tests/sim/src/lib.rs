@@ -4,7 +4,8 @@
 //! Each run draws its own shape ([`shape`]): sizes, mix of operations, which faults there are and
 //! how often they strike ([`faults`]). Each client lives on a reactor ([`host`]) whose mailbox
 //! brings its orders. What it answers is held against a model of the server's files ([`model`]) by
-//! [`actor`]; [`world`] watches the rest. Who finds what is listed in [`finding`].
+//! [`actor`]; [`world`] watches the rest. Who finds what is listed in [`finding`], and how often each
+//! thing went wrong is kept in [`tally`].
 //!
 //! That the checkers are not blind is shown by mistakes that are planted in the client one at a
 //! time ([`planted`]): each has to be found.
@@ -20,6 +21,7 @@ pub mod host;
 pub mod model;
 pub mod planted;
 pub mod shape;
+pub mod tally;
 pub mod world;
 
 use fastrand::Rng;
@@ -27,7 +29,8 @@ use rpcrdma::{Counters, Fault};
 
 use crate::actor::Seen;
 use crate::finding::{Checker, Finding};
-use crate::shape::{Shape, Strike};
+use crate::shape::Shape;
+use crate::tally::Tally;
 use crate::world::World;
 
 /// What a run was.
@@ -39,10 +42,10 @@ pub struct Report {
     pub virtual_ns: u64,
     /// Messages that the fabric transmitted again.
     pub retransmissions: u64,
-    /// Faults that struck, in the order of [`Strike::ALL`].
-    pub struck: [u64; Strike::ALL.len()],
-    /// Times that a reactor's mailbox was full.
-    pub mailbox_full: u64,
+    /// Faults that were ordered.
+    pub faults: u64,
+    /// What went wrong, and how often.
+    pub tally: Tally,
     /// Of all actors together.
     pub seen: Seen,
     /// Of all mounts together.
@@ -57,8 +60,8 @@ impl Report {
         self.steps += other.steps;
         self.virtual_ns += other.virtual_ns;
         self.retransmissions += other.retransmissions;
-        self.mailbox_full += other.mailbox_full;
-        self.struck.iter_mut().zip(other.struck).for_each(|(sum, more)| *sum += more);
+        self.faults += other.faults;
+        self.tally.add(&other.tally);
         self.seen.add(&other.seen);
         self.counters.add(&other.counters);
         self.digest ^= other.digest;

@@ -90,11 +90,11 @@ fn print_report(seeds: u64, report: &Report, seconds: f64) {
     let Report { counters, seen, .. } = report;
     let rpcs = counters.recvs;
     println!(
-        "{seeds} seeds in {seconds:.1} s: {rpcs} RPCs ({:.0} a second), {} faults struck, {} \
+        "{seeds} seeds in {seconds:.1} s: {rpcs} RPCs ({:.0} a second), {} faults ordered, {} \
          connections made, {} RPCs sent again, {} replies before their Send had completed, {} \
          messages retransmitted, {:.1} virtual seconds",
         rpcs as f64 / seconds,
-        report.struck.iter().sum::<u64>(),
+        report.faults,
         counters.connect_count,
         counters.retransmissions,
         counters.replies_before_send,
@@ -102,16 +102,11 @@ fn print_report(seeds: u64, report: &Report, seconds: f64) {
         report.virtual_ns as f64 / 1e9,
     );
     println!(
-        "{} payloads in pieces, {} in own memory, {} left in their Receive, {} times without a \
-         buffer, {} times with a full mailbox, {} pauses, {} mounts made again",
-        seen.in_pieces,
-        seen.own,
-        seen.in_place,
-        seen.dry,
-        report.mailbox_full,
-        seen.pauses,
-        seen.remounts,
+        "{} payloads in pieces, {} in own memory, {} left in their Receive, {} pauses, {} mounts \
+         made again",
+        seen.in_pieces, seen.own, seen.in_place, seen.pauses, seen.remounts,
     );
+    print!("What went wrong, and how often:\n{}", report.tally);
     if seeds == 1 {
         println!("digest {:016x}", report.digest);
     }

@@ -26,6 +26,8 @@ pub struct Shape {
     pub faults: FaultShape,
     /// Things go wrong from the first connection on.
     pub mount_in_trouble: bool,
+    /// Completions of different queues come in any order.
+    pub shuffle: bool,
     /// Virtual time of a step while something happens.
     pub step_ns: u64,
 }
@@ -68,7 +70,8 @@ impl Shape {
             faults.without(Strike::Trespass);
         }
         let mount_in_trouble = rng.u8(0..4) == 0;
-        Self { mounts, server, faults, mount_in_trouble, step_ns: log(rng, 200, 20_000) }
+        let step_ns = log(rng, 200, 20_000);
+        Self { mounts, server, faults, mount_in_trouble, step_ns, shuffle: rng.bool() }
     }
 }
 

@@ -22,6 +22,8 @@ use crate::{Failure, Report};
 const IDLE_STEP_NS: u64 = 1_000_000;
 /// Virtual time that a run may take while things go wrong.
 const TROUBLE_NS_MAX: u64 = 60_000_000_000;
+/// Steps of the same: of a run that lasts so long the rest is as its beginning.
+const TROUBLE_STEPS_MAX: u64 = 1_000_000;
 /// Virtual time for each thing that is to be done with nothing wrong, beyond timeouts.
 const CALM_NS_MAX: u64 = 20_000_000_000;
 /// Virtual time after the last answer until nothing may be held for calls any more.
@@ -37,6 +39,8 @@ pub struct World {
     rng: Rng,
     step_ns: u64,
     steps: u64,
+    /// Turns that the server missed.
+    server_missed: u64,
 }
 
 impl World {
@@ -55,7 +59,11 @@ impl World {
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
         let trouble = Trouble::new(shape.faults.clone(), shape.server.loses, rng.fork());
         let step_ns = shape.step_ns;
-        Ok(Self { fabric, target, hosts, trouble, shape, rng, step_ns, steps: 0 })
+        if shape.shuffle {
+            fabric.faults().shuffle_completions(rng.u64(..));
+        }
+        let (steps, server_missed) = (0, 0);
+        Ok(Self { fabric, target, hosts, trouble, shape, rng, step_ns, steps, server_missed })
     }
 
     /// Lives through the run: mount, work while things go wrong, finish in peace, leave.
@@ -104,11 +112,15 @@ impl World {
             host.order(Order::Settle);
         }
         let end_ns = self.fabric.now_ns() + TROUBLE_NS_MAX;
+        let end_steps = self.steps + TROUBLE_STEPS_MAX;
         self.trouble.begin(&self.fabric);
         let at_work = |host: &Host| {
             host.has_unsent() || host.actor(|it| it.left() > 0 || it.phase() < Phase::Working)
         };
-        while self.hosts.iter().any(at_work) && self.fabric.now_ns() < end_ns {
+        while self.hosts.iter().any(at_work)
+            && self.fabric.now_ns() < end_ns
+            && self.steps < end_steps
+        {
             self.trouble.strike(&self.fabric, &mut self.target, &mut self.hosts);
             self.step()?;
         }
@@ -219,12 +231,16 @@ impl World {
         let mut busy = false;
         for (host, mount) in self.hosts.iter_mut().zip(&self.shape.mounts) {
             host.send()?;
-            if !stalls(&mut self.rng, mount.stall) && now_ns >= host.frozen_until_ns {
+            if stalls(&mut self.rng, mount.stall) || now_ns < host.frozen_until_ns {
+                host.missed += 1;
+            } else {
                 busy |= host.turn(now)?;
             }
         }
         let frozen = now_ns < self.trouble.server_frozen_until_ns;
-        if !stalls(&mut self.rng, self.shape.server.stall) && !frozen {
+        if stalls(&mut self.rng, self.shape.server.stall) || frozen {
+            self.server_missed += 1;
+        } else {
             busy |= self.target.poll(now);
         }
         self.step_ns = match busy {
@@ -238,16 +254,25 @@ impl World {
         let mut report = Report { steps: self.steps, ..Report::default() };
         report.virtual_ns = self.fabric.now_ns();
         report.retransmissions = self.fabric.retransmissions();
+        report.faults = self.trouble.ordered;
+        let tally = &mut report.tally;
+        tally.add(&self.trouble.tally);
+        tally.extend(self.fabric.faults().struck());
+        tally.extend(self.target.switch().followed());
+        tally.count("message transmitted again", report.retransmissions);
+        tally.count("turn missed by the server", self.server_missed);
+        tally.count("server without memory", (!self.shape.server.reply_cache).into());
         for host in &self.hosts {
-            report.mailbox_full += host.mailbox_full;
+            report.tally.count("mailbox full", host.mailbox_full);
+            report.tally.count("turn missed by a client", host.missed);
             host.actor(|actor| {
+                report.tally.extend(actor.tally());
                 report.counters.add(&actor.counters());
                 report.seen.add(&actor.seen);
                 report.digest = report.digest.rotate_left(7) ^ actor.digest;
             });
         }
         report.digest ^= report.virtual_ns ^ report.steps.rotate_left(32);
-        report.struck = self.trouble.struck;
         report
     }
 }

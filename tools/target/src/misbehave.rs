@@ -4,6 +4,7 @@
 //! `drop-replies=3,credits=1,status=STALE:READ:2`. [`Switch`] carries it to a running server from
 //! any thread. While nothing is ordered a call costs the server one relaxed load.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -187,6 +188,17 @@ impl Misbehaviour {
         Some(status)
     }
 
+    /// What is still to be done a number of times, by name.
+    fn left(&self) -> BTreeMap<&'static str, u64> {
+        let mut left: BTreeMap<_, _> = self.counts().collect();
+        left.insert("change-verifier", self.change_verifier.into());
+        for order in &self.statuses {
+            let name = STATUSES.iter().find(|(_, code)| *code == order.status);
+            *left.entry(name.map_or("status", |(name, _)| name)).or_default() += order.calls;
+        }
+        left
+    }
+
     fn set(&mut self, item: &str) -> Result<(), String> {
         let (name, value) = item.split_once('=').map_or((item, None), |(n, v)| (n, Some(v)));
         let needed = |example: &str| value.ok_or(format!("needs a value: {name}={example}"));
@@ -321,6 +333,8 @@ pub struct Switch {
 struct Shared {
     armed: AtomicBool,
     orders: Mutex<Misbehaviour>,
+    /// How often each was followed.
+    followed: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Switch {
@@ -349,9 +363,30 @@ impl Switch {
             return T::default();
         }
         let mut orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = orders.clone();
         let result = look(&mut orders);
         self.shared.armed.store(orders.is_any(), Ordering::Release);
+        if *orders != before {
+            let left = orders.left();
+            for (name, had) in before.left() {
+                self.count(name, had - left.get(name).copied().unwrap_or(0).min(had));
+            }
+        }
         result
+    }
+
+    /// An order that stands was followed.
+    pub(crate) fn count(&self, name: &'static str, times: u64) {
+        if times > 0 {
+            let mut followed = self.shared.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            *followed.entry(name).or_default() += times;
+        }
+    }
+
+    /// How often each order was followed so far, by its name; `status=` by the status.
+    #[must_use]
+    pub fn followed(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.followed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -56,6 +56,7 @@ fn status_orders_run_out() {
 #[test]
 fn a_switch_disarms_itself_when_all_is_done() {
     let switch = Switch::new("drop-replies=1".parse().unwrap());
+    assert!(switch.followed().is_empty());
     let drop = || switch.consult(|orders| Misbehaviour::take(&mut orders.drop_replies));
     assert!(drop());
     assert!(!drop());
@@ -63,4 +64,5 @@ fn a_switch_disarms_itself_when_all_is_done() {
     switch.set("drop-replies=2".parse().unwrap());
     assert!(drop());
     assert_eq!(switch.get().drop_replies, 1);
+    assert_eq!(switch.followed()["drop-replies"], 2, "one of three is still to be followed");
 }

@@ -11,6 +11,7 @@ use super::clock::NEVER;
 use super::connection::SoftConnection;
 use super::faults::{ConnectFault, FaultPlan};
 use super::link::{ACTIVE, Link, LinkState, PASSIVE, Phase, QpState, lock};
+use super::struck::Fault;
 use crate::{CmEvent, Error, Incoming, Listener};
 
 /// InfiniBand CM: nobody listens there.
@@ -198,6 +199,11 @@ pub(super) fn request(
     let mut directory = lock(&fabric.directory);
     let fault = directory.take_fault(|fault| !matches!(fault, ConnectFault::ResolveFails(_)));
     let timeout_at = fabric.ticker.now_ns().saturating_add(directory.connect_timeout_ns);
+    match fault {
+        Some(ConnectFault::Unanswered) => fabric.struck.count(Fault::Unanswered),
+        Some(ConnectFault::Rejected(_)) => fabric.struck.count(Fault::Rejected),
+        Some(ConnectFault::ResolveFails(_)) | None => {}
+    }
     if silent || fault == Some(ConnectFault::Unanswered) {
         return timeout_at;
     }

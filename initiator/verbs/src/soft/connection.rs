@@ -11,6 +11,7 @@ use super::cm::{self, REP_PRIVATE_DATA, REQ_PRIVATE_DATA};
 use super::device::Device;
 use super::faults::{ConnectFault, strikes};
 use super::link::{ACTIVE, Link, PASSIVE, Params, Phase, Qp, QpState, Side, lock};
+use super::struck::Fault;
 use super::{Fabric, QP_WR_MAX, SGE_MAX, SoftCq, SoftDomain};
 use crate::{
     CmEvent, ConnectParams, Connection, DeviceInfo, Error, Op, PostError, QueuePairCaps, RecvWr,
@@ -41,6 +42,9 @@ impl SoftConnection {
         let link = directory.new_link(fabric, remote, local);
         let fault = directory.take_fault(|fault| matches!(fault, ConnectFault::ResolveFails(_)));
         drop(directory);
+        if fault.is_some() {
+            fabric.struck.count(Fault::Unresolved);
+        }
         let device = fabric.devices.connecting();
         let event = match fault {
             Some(ConnectFault::ResolveFails(errno)) => CmEvent::ResolveFailed(errno),
@@ -235,8 +239,12 @@ impl Connection for SoftConnection {
             if !matches!(state, QpState::Rts | QpState::Error) {
                 return refused(0, libc::EINVAL);
             }
+            let before = qp.sq.posted;
             let result = post_all(chain, |wr| {
                 if let Some(errno) = strikes(&mut plan.fail_post) {
+                    let first = qp.sq.posted == before;
+                    let fault = if first { Fault::Post } else { Fault::PostPartWay };
+                    self.fabric.struck.count(fault);
                     return Err(errno);
                 }
                 qp.sq.push(&wr, &qp.reclaimed).inspect_err(|&errno| self.count_overrun(errno))?;
@@ -264,6 +272,7 @@ impl Connection for SoftConnection {
         };
         let result = post_all(chain, |wr| {
             if let Some(errno) = strikes(&mut plan.fail_recv_post) {
+                self.fabric.struck.count(Fault::ReceivePost);
                 return Err(errno);
             }
             qp.rq.push(wr, &qp.reclaimed).inspect_err(|&errno| self.count_overrun(errno))

@@ -12,6 +12,7 @@ use super::clock::NEVER;
 use super::device::Device;
 use super::link::{Link, lock};
 use super::queues::Reclaimed;
+use super::struck::Fault;
 use super::{CQE_MAX, Fabric};
 use crate::{Completion, CompletionQueue, Error};
 
@@ -58,6 +59,13 @@ struct Entry {
     completion: Completion,
     owner: usize,
     frees: Frees,
+}
+
+impl Entry {
+    fn is_of_queue_of(&self, other: &Self) -> bool {
+        self.completion.qp_num == other.completion.qp_num
+            && std::mem::discriminant(&self.frees) == std::mem::discriminant(&other.frees)
+    }
 }
 
 impl SoftCq {
@@ -177,8 +185,30 @@ impl SharedCq {
         }
         ring.entries[at] = Entry { completion, owner, frees };
         ring.len += 1;
+        if self.fabric.shuffle.load(Ordering::Relaxed) != 0 {
+            self.overtake(&mut ring, at);
+        }
         self.queued.store(ring.len, Ordering::Release);
         self.tell(&mut ring);
+    }
+
+    /// Lets the newest entry overtake some of other queues.
+    #[cold]
+    fn overtake(&self, ring: &mut Ring, mut at: usize) {
+        let mut random = self.fabric.shuffle.load(Ordering::Relaxed);
+        for _ in 1..ring.len {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let before = at.checked_sub(1).unwrap_or(ring.entries.len() - 1);
+            if random & 1 == 0 || ring.entries[before].is_of_queue_of(&ring.entries[at]) {
+                break;
+            }
+            ring.entries.swap(before, at);
+            at = before;
+            self.fabric.struck.count(Fault::Overtaken);
+        }
+        self.fabric.shuffle.store(random, Ordering::Relaxed);
     }
 
     /// Rings the bell if somebody waits for it.

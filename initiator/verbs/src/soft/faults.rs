@@ -255,6 +255,18 @@ impl Faults {
             Some((count, ConnectFault::ResolveFails(errno)));
     }
 
+    /// From here on completions of different queues come in an order that `seed` decides: a Send's
+    /// and a Receive's, of one queue pair or of several. Those of one queue stay in order.
+    pub fn shuffle_completions(&self, seed: u64) {
+        self.fabric.shuffle.store(seed | 1, Ordering::Relaxed);
+    }
+
+    /// How often each fault has struck so far.
+    #[must_use]
+    pub fn struck(&self) -> Vec<(&'static str, u64)> {
+        self.fabric.struck.all()
+    }
+
     /// How long a connection request waits for its answer. 2 s unless told.
     pub fn connect_timeout_ns(&self, timeout_ns: u64) {
         lock(&self.fabric.directory).connect_timeout_ns = timeout_ns;

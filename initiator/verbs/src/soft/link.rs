@@ -13,6 +13,7 @@ use super::cq::{Frees, SharedCq};
 use super::faults::{FaultPlan, Scope};
 use super::keys::KeyTable;
 use super::queues::{Reclaimed, RecvQueue, SendQueue};
+use super::struck::Fault;
 use super::{Fabric, memory};
 use crate::{CmEvent, Completion, QueuePairCaps, WcStatus};
 
@@ -415,6 +416,9 @@ impl Qp {
 
     pub(super) fn flush(&mut self) {
         while self.sq.acked < self.sq.posted {
+            if !self.sq.get(self.sq.acked).signaled {
+                self.cq.fabric.struck.count(Fault::Flushed);
+            }
             self.complete_send(self.sq.acked, WcStatus::Flushed);
             self.sq.acked += 1;
         }

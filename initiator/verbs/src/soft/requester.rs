@@ -7,10 +7,11 @@
 use std::sync::atomic::Ordering;
 
 use super::clock::NEVER;
-use super::faults::strikes;
+use super::faults::{FaultPlan, strikes};
 use super::keys::Bind;
 use super::link::{LinkState, Qp, QpState, Side, Turn};
 use super::responder::Outcome;
+use super::struck::Fault;
 use super::{Noticed, Violation};
 use crate::{Op, WcStatus};
 
@@ -42,6 +43,9 @@ impl LinkState {
             let pos = qp.sq.sent;
             qp.sq.sent += 1;
             let scripted = strikes(&mut plan.fail_wr);
+            if scripted.is_some() {
+                turn.fabric.struck.count(Fault::Request);
+            }
             let failure = scripted.or_else(|| qp.local_failure(pos, depth, turn));
             if failure.is_some() {
                 qp.sq.get_mut(pos).failure = failure;
@@ -52,7 +56,7 @@ impl LinkState {
                 continue;
             }
             qp.reads_in_flight += u32::from(qp.sq.get(pos).is_read());
-            let lost = cut_off || spend(&mut plan.drop_messages);
+            let lost = cut_off || spend(&mut plan.drop_messages, Fault::MessageLost, turn);
             let arrive_at = if lost { NEVER } else { qp.arrival(plan.message_delay_ns, turn) };
             qp.sq.get_mut(pos).arrive_at = arrive_at;
             if arrive_at != 0 {
@@ -118,7 +122,12 @@ impl LinkState {
         }
         let is_ack = !wqe.is_read();
         wqe.ack_held = is_ack && side.plan.hold_acks && !silent;
-        let lost = silent || wqe.ack_held || (is_ack && spend(&mut side.plan.drop_acks));
+        if wqe.ack_held {
+            turn.fabric.struck.count(Fault::AckHeld);
+        }
+        let dropped =
+            |plan: &mut FaultPlan| is_ack && spend(&mut plan.drop_acks, Fault::AckLost, turn);
+        let lost = silent || wqe.ack_held || dropped(&mut side.plan);
         let ack_at = if lost { NEVER } else { turn.after(arrived_at, side.plan.ack_delay_ns) };
         qp.sq.get_mut(pos).ack_at = ack_at;
         ack_at
@@ -220,7 +229,8 @@ impl LinkState {
             return false;
         }
         qp.check_sum(pos, Noticed::AtRetransmission, turn);
-        let arrive_at = if cut_off || spend(&mut side.plan.drop_messages) {
+        let drops = &mut side.plan.drop_messages;
+        let arrive_at = if cut_off || spend(drops, Fault::MessageLost, turn) {
             NEVER
         } else {
             let now_ns = turn.now_ns();
@@ -328,8 +338,11 @@ impl Qp {
 }
 
 /// Takes one from a countdown of faults.
-fn spend(count: &mut u32) -> bool {
+fn spend(count: &mut u32, fault: Fault, turn: &Turn<'_>) -> bool {
     let struck = *count > 0;
     *count -= u32::from(struck);
+    if struck {
+        turn.fabric.struck.count(fault);
+    }
     struck
 }

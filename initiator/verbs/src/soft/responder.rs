@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::link::{LinkState, Qp, Turn};
 use super::memory;
+use super::struck::Fault;
 use crate::{Op, WcStatus};
 
 /// What becomes of a message that arrived.
@@ -54,6 +55,7 @@ impl LinkState {
     ) -> Outcome {
         if self.sides[s].plan.sever_after == Some(0) {
             self.sides[s].plan.sever_after = None;
+            turn.fabric.struck.count(Fault::Cut);
             self.sever();
             return Outcome::Lost;
         }
@@ -61,6 +63,7 @@ impl LinkState {
         let (Some(from), Some(to)) = (&sender.qp, &mut receiver.qp) else { return Outcome::Lost };
         if sender.plan.rnr > 0 {
             sender.plan.rnr -= 1;
+            turn.fabric.struck.count(Fault::NoReceive);
             return Outcome::NotReady;
         }
         let Some((_, recv)) = to.rq.front() else {
@@ -80,7 +83,7 @@ impl LinkState {
             unsafe { memory::gather(from.sq.sges(pos), recv.sge.addr) };
             to.complete_recv(WcStatus::Success, len, invalidate);
             if sender.plan.sever_after.is_some() {
-                self.count_towards_cut(s);
+                self.count_towards_cut(s, turn);
             }
             return Outcome::Done;
         };
@@ -89,9 +92,10 @@ impl LinkState {
     }
 
     /// The message before the cut arrived; its acknowledgement will not.
-    fn count_towards_cut(&mut self, s: usize) {
+    fn count_towards_cut(&mut self, s: usize, turn: &Turn<'_>) {
         let left = self.sides[s].plan.sever_after.take().map_or(0, |left| left - 1);
         if left == 0 {
+            turn.fabric.struck.count(Fault::Cut);
             self.sever();
         } else {
             self.sides[s].plan.sever_after = Some(left);

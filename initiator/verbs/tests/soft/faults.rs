@@ -259,3 +259,36 @@ fn a_plan_for_all_covers_connections_to_come() {
     fabric.faults().set(Scope::All, FaultPlan::new());
     assert_eq!(new.said(), fine(0..1));
 }
+
+#[test]
+fn shuffled_completions_keep_the_order_of_each_queue_and_no_other() {
+    let fabric = on_virtual_time();
+    fabric.faults().shuffle_completions(1);
+    let mut talk = Talk::new(&fabric);
+    let mut overtaken = 0;
+    for _ in 0..8 {
+        talk.listen(8);
+        for i in 0..8 {
+            let receive = [recv(100 + i, talk.from.sge(8 * 64, 64))];
+            assert_eq!(talk.pair.active.post_recv(&receive), Ok(1));
+        }
+        for i in 0..8 {
+            talk.say(i..i + 1);
+            let sges = [talk.to.sge(15 * 64, 64)];
+            assert_eq!(talk.pair.passive.post_send(&[send(200 + i, &sges)]), Ok(1));
+        }
+        let seen: Vec<_> = talk.said().into_iter().map(|(id, _)| id).collect();
+        let of = |queue: std::ops::Range<u64>| -> Vec<u64> {
+            seen.iter().copied().filter(|id| queue.contains(id)).collect()
+        };
+        assert_eq!(of(0..100), (0..8).collect::<Vec<_>>(), "Sends in order");
+        assert_eq!(of(100..200), (100..108).collect::<Vec<_>>(), "Receives in order");
+        let came: Vec<_> = (0..8).flat_map(|i| [i, 100 + i]).collect();
+        overtaken += usize::from(seen != came);
+        talk.heard();
+    }
+    assert!(overtaken > 0, "and one before the other");
+    let struck = fabric.faults().struck();
+    let count = struck.iter().find(|(name, _)| name.contains("before that of another"));
+    assert!(count.is_some_and(|(_, count)| *count > 0), "{struck:?}");
+}

@@ -38,7 +38,7 @@ strikes! {
     /// A work request soon fails.
     FailWr / 4,
     /// A post soon fails part-way.
-    FailPost / 4,
+    FailPost / 2,
     /// A post of Receives soon fails.
     FailReceivePost / 4,
     /// The link is cut after a few messages.
@@ -68,9 +68,9 @@ strikes! {
     /// The server cuts its grant, to 1 or 0.
     Credits / 1,
     /// The server answers nonsense: the call fails.
-    Nonsense / 4,
+    Nonsense / 2,
     /// The server writes where it has no business.
-    Trespass / 4,
+    Trespass / 2,
     /// The server does less than it was asked.
     Short / 1,
     /// The server is not ready (NFS3ERR_JUKEBOX).
@@ -78,7 +78,7 @@ strikes! {
     /// The server makes calls of its own.
     BackwardCalls / 1,
     /// A reactor stands still for up to seconds.
-    Freeze / 8,
+    Freeze / 4,
 }
 
 /// What goes wrong, and how often.
@@ -112,7 +112,8 @@ impl FaultShape {
             latency_ns: (latency(rng), latency(rng)),
             retransmit_ns: log(rng, 100_000, 67_000_000),
             hold_ns: log(rng, 100_000, 2_000_000_000),
-            freeze_ns: log(rng, 100_000, 2_000_000_000),
+            // Longer than a drain may take.
+            freeze_ns: log(rng, 100_000, 8_000_000_000),
         }
     }
 

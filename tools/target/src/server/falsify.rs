@@ -39,7 +39,15 @@ impl Falsify {
     /// Takes the orders for the next reply; those about chunks only if it returns any.
     pub(super) fn take(switch: &Switch, chunks: bool) -> Self {
         let ordered = switch.consult(|orders| Some(Self::from_orders(orders, chunks)));
-        ordered.unwrap_or_else(Self::nothing)
+        let lies = ordered.unwrap_or_else(Self::nothing);
+        switch.count("delay-replies", u64::from(lies.delay_ns > 0));
+        match lies.credits {
+            Some(0) => switch.count("credits=0", 1),
+            Some(1) => switch.count("credits=1", 1),
+            Some(_) => switch.count("credits", 1),
+            None => {}
+        }
+        lies
     }
 
     fn from_orders(orders: &mut Misbehaviour, chunks: bool) -> Self {
