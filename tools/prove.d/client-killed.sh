@@ -13,16 +13,22 @@ proof() {
         start_witness "witnessed.$round" "$round"
         # Anywhere in what it does.
         sleep "$((RANDOM % 4)).$((RANDOM % 10))"
-        kill_witness
+        kill_with_pages
         judge_file "witnessed.$round"
     done
     for ((round = 1; round <= both; round++)); do
         echo "  the client and the server's machine, $round of $both"
         start_witness "both.$round" "$round"
         sleep "$((RANDOM % 4)).$((RANDOM % 10))"
-        kill_witness
+        kill_with_pages
         ask kill-server
         ask boot-server
         judge_file "both.$round" --server-died
     done
+}
+
+kill_with_pages() {
+    at_most "hugepages free while it runs" "$(hugepages_free)" $((hugepages_before - 1))
+    kill_witness
+    equal "hugepages free" "$(hugepages_free)" "$hugepages_before"
 }

@@ -9,6 +9,12 @@ minutes=${prove_minutes:-60} seed=${prove_seed:-1}
 only=${prove_only:-}
 seconds_max=$((minutes * 60 + 1200))
 
+# At each boot of it.
+server() {
+    source tools/prove.d/lib/netem.sh
+    netem_ready
+}
+
 # Each run has a sequence of its own, so that it can be repeated without those before it.
 begin_draws() { random=$((seed * 1000003 + $1)); draw 2; draw 2; }
 draw() { # N: sets drawn, 0 to N - 1
@@ -33,7 +39,7 @@ draw_shape() {
     pick 1 1 2; shape+=("numjobs=$picked"); shape_bytes=$((block * count * picked))
     keys=auto
     draw 3; ((drawn)) || keys=static
-    client=(--registration "$keys")
+    client=(--timeo 150 --registration "$keys")
     pick 1 1 2; client+=(--nconnect "$picked")
     pick 7 0 31; client+=(--send-batch "$picked")
     pick 4k 4k 1k; client+=(--inline "$picked")
@@ -67,15 +73,26 @@ draw_faults() {
 # As if nothing had happened, whatever became of the run before.
 restore() {
     heal_here
-    ask plug
+    [[ $(</sys/class/net/v0/carrier) == 1 ]] || ask plug
     [[ -e /sys/class/infiniband/rxe0 ]] || add_device
     on_server 'heal_here; grep -q rdma /proc/fs/nfsd/portlist || start_knfsd'
+}
+
+# A mount that has never been there does not wait for its server.
+wait_until_connected() {
+    local thread limit=$((SECONDS + 20))
+    while job_runs && ((SECONDS < limit)); do
+        for thread in "/proc/$job_pid/task"/*; do
+            ! rdma resource show qp | grep -q "state RTS.* pid ${thread##*/} " || return 0
+        done
+        sleep 0.2
+    done
 }
 
 strike() {
     local fault
     for fault in "${faults[@]}"; do
-        wait_for_packets 200 120 || return 0
+        wait_for_packets 200 180 || return 0
         echo "$fault" >>"$out/struck"
         "fault_$fault"
     done
@@ -95,6 +112,7 @@ soak_run() ( # NUMBER
     ! [[ " ${faults[*]} " == *" client "* ]] || start_witness "witnessed" "$1" --registration "$keys" --sync-every 20
     [[ -z $disconnect_every ]] || export INITIATOR_DISCONNECT_EVERY=$disconnect_every
     start_job run "$(printf '%s\n' '[run]' "${shape[@]}")" "${client[@]}"
+    wait_until_connected
     strike
     if [[ -n ${witness_pid:-} ]]; then
         kill_witness
@@ -120,6 +138,8 @@ resources() {
 proof() {
     source tools/prove.d/lib/netem.sh
     source tools/prove.d/lib/levels.sh
+    netem_ready
+    hugepages=$(hugepages_free)
     local number failed=() runs=0 end=$((SECONDS + minutes * 60)) status name
     : >"$out/struck"
     if [[ -n $only ]]; then
@@ -135,6 +155,7 @@ proof() {
     equal "runs that failed" "${failed[*]:-none}" none
     sort "$out/struck" | uniq -c | while read -r status name; do told "  $name" "$status times"; done
     [[ -n $only ]] || end_long
+    equal "hugepages free once all is over" "$(hugepages_free)" "$hugepages"
 }
 
 run_and_note() { # NUMBER

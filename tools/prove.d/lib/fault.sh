@@ -17,7 +17,9 @@ wait_for_packets() { # COUNT SECONDS
 # Asks the host for something and waits until it is done.
 ask() { # kill-server|boot-server|unplug|plug
     local request=$INITIATOR_CONTROL/$1
-    mkdir "$request"
+    [[ -d $INITIATOR_CONTROL ]] || give_up "nobody can be asked to $1"
+    # 9p says ENOENT if the host has done it, and taken it away, before mkdir is over.
+    mkdir "$request" 2>/dev/null || [[ ! -e $request ]] || give_up "the host is still asked to $1"
     while [[ -e $request ]]; do sleep 0.1; done
 }
 

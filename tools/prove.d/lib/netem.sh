@@ -2,18 +2,17 @@
 # shellcheck shell=bash disable=SC2154
 
 # From now on, on what either machine sends.
-netem() { # WORDS...
-    netem_here "$@"
-    on_server netem_here "$@"
-}
-
-netem_here() {
-    modprobe sch_netem
-    tc qdisc replace dev v0 root netem "$@"
-}
-
+netem() { both_ends netem_here "$@"; } # WORDS...
 heal() { both_ends heal_here; }
-heal_here() { tc qdisc del dev v0 root 2>/dev/null || true; }
+
+# Below another discipline, while the link is quiet: a root that is replaced has a moment
+# in which it refuses packets, and rxe's own queue pair 1 does not survive that.
+netem_ready() {
+    modprobe -a sch_prio sch_netem
+    tc qdisc replace dev v0 root handle 1: prio bands 2 priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+}
+netem_here() { tc qdisc replace dev v0 parent 1:1 handle 10: netem "$@"; }
+heal_here() { tc qdisc replace dev v0 parent 1:1 handle 11: pfifo limit 1000 2>/dev/null || true; }
 
 both_ends() { # COMMAND...
     "$@"
@@ -28,7 +27,7 @@ rxe_counter() { cat "/sys/class/infiniband/rxe0/ports/1/hw_counters/$1" 2>/dev/n
 
 # Packets that netem threw away, at both ends.
 netem_drops() { echo $(($(netem_drops_here) + $(on_server netem_drops_here))); }
-netem_drops_here() { tc -s qdisc show dev v0 | sed -n 's/.*(dropped \([0-9]*\),.*/\1/p' | head -n 1; }
+netem_drops_here() { tc -s qdisc show dev v0 | sed -n '/^qdisc netem/,/dropped/s/.*(dropped \([0-9]*\),.*/\1/p'; }
 
 # RoCE packets are counted as they come in from the card. Those that rxe has not
 # counted itself then, it refused: their checksum was wrong.
@@ -52,6 +51,7 @@ forget_arrivals() { tc qdisc del dev v0 clsact; }
 # A verified job before the fault and one under it. The proof's `mark` looks at the
 # counters in between, its `struck` asserts by them that the fault was there.
 prove_netem() { # WORDS...
+    both_ends netem_ready
     run_job calm 120 "$(verify_job 16k 1m 16)" --registration "$registration"
     mark
     netem "$@"
