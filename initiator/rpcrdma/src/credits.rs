@@ -55,8 +55,10 @@ mod tests {
         let mut credits = Credits::new(64);
         credits.take();
         assert!(!credits.available());
+        assert_eq!(credits.in_use(), 1);
         credits.replied(64);
         assert!(credits.available());
+        assert_eq!(credits.in_use(), 0);
         assert_eq!(credits.granted(), 64);
     }
 

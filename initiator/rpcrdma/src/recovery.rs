@@ -92,4 +92,19 @@ mod tests {
         let distinct: std::collections::BTreeSet<_> = pauses.iter().collect();
         assert!(distinct.len() > 10, "{pauses:?}");
     }
+
+    #[test]
+    fn the_attempts_of_many_clients_are_spread_evenly_over_a_quarter_of_the_pause() {
+        const FULL: u64 = 1_000_000;
+        let mut tenths = [0; 10];
+        for seed in 0..1_000 {
+            let mut backoff = Backoff::new(FULL, FULL, seed);
+            backoff.pause_ns();
+            for _ in 0..5 {
+                let early = FULL - backoff.pause_ns();
+                tenths[(early * 10 / (FULL / 4 + 1)) as usize] += 1;
+            }
+        }
+        assert!(tenths.iter().all(|clients| (420..580).contains(clients)), "{tenths:?}");
+    }
 }

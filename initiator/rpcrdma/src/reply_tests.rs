@@ -136,6 +136,30 @@ fn what_cannot_be_told_from_its_header_is_no_answer() {
     assert!(!sound(words(&[7, 1, 1, 4, 3])), "an error that has no meaning");
     assert!(sound(words(&[7, 1, 1, 4, 2])));
     assert!(sound(words(&[7, 1, 1, 4, 1, 2, 3])));
+    // The message may be in any chunk; which one it was to be is another question.
+    assert!(sound(words(&[7, 1, 1, 1, 1, 0, 5, 8, 0, 0, 0, 0, 0])));
+    assert!(sound(words(&[7, 1, 1, 1, 0, 1, 1, 5, 8, 0, 0, 0, 0])));
+    assert!(sound(words(&[7, 1, 1, 1, 0, 0, 1, 1, 5, 8, 0, 0])));
+}
+
+#[test]
+fn a_segment_is_judged_at_a_glance_as_it_is_in_full() {
+    use Travel::{Copied, Gathered, Nothing, ReadChunk, ReplyChunk, WriteChunk};
+    let returned = [0, 100, 4096, 4097].map(|length| Segment { length, ..OFFERED });
+    let foreign = [Segment { handle: 1, ..OFFERED }, Segment { offset: 1, ..OFFERED }];
+    for travel in [Nothing, Copied, Gathered, ReadChunk, WriteChunk, ReplyChunk] {
+        for (count, &segment) in
+            (0..3).flat_map(|n| returned.iter().chain(&foreign).map(move |s| (n, s)))
+        {
+            let offer = offered(travel, &[OFFERED, SECOND][..count]);
+            let in_full = match write(&[segment], offer) {
+                Ok(Arrival::Inline { written, .. }) => written,
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => None,
+            };
+            assert_eq!(offer.returned_one(&segment), in_full, "{travel:?}, {count}: {segment:?}");
+        }
+    }
 }
 
 const SECOND: Segment = Segment { handle: 0xef01, length: 100, offset: 0x9000 };

@@ -36,6 +36,65 @@ fn a_chunk_is_offered_only_where_the_reply_may_not_fit() {
     assert_eq!(reply(8192), Travel::ReplyChunk);
 }
 
+#[test]
+fn a_reply_is_taken_inline_up_to_the_last_byte_that_fits() {
+    let room = 4096 - 28 - 128;
+    let receive = |len| choose(LIMITS, Role::Receive, len, 100, 128);
+    assert_eq!((receive(room), receive(room + 1)), (Travel::Nothing, Travel::WriteChunk));
+    let reply = |len| choose(LIMITS, Role::Reply, len, 100, 128);
+    assert_eq!((reply(room), reply(room + 1)), (Travel::Nothing, Travel::ReplyChunk));
+}
+
+#[test]
+fn a_payload_of_no_bytes_is_never_a_chunk() {
+    assert_eq!(choose(LIMITS, Role::Send, 0, 5000, 0), Travel::Nothing);
+    assert_eq!(choose(LIMITS, Role::Receive, 0, 100, 5000), Travel::Nothing);
+    assert_eq!(choose(LIMITS, Role::None, 0, 5000, 5000), Travel::Nothing);
+}
+
+#[test]
+fn pieces_are_gathered_as_far_as_the_device_takes_sges() {
+    let send = |pieces, sges| {
+        let shape =
+            Shape { role: Role::Send, payload_len: 1024, pieces, body_len: 100, reply_max: 0 };
+        Limits { sges, ..LIMITS }.choose(&shape)
+    };
+    assert_eq!(send(8, 10), Travel::Gathered, "one for the message, one for the pad");
+    assert_eq!(send(8, 9), Travel::ReadChunk);
+    assert_eq!(send(1, 2), Travel::ReadChunk);
+}
+
+// req: 8166-3.5.3-1
+#[test]
+fn a_call_is_long_when_its_message_with_its_header_does_not_fit() {
+    let chunks = [
+        (Travel::Nothing, 0),
+        (Travel::Copied, 0),
+        (Travel::Gathered, 0),
+        (Travel::ReadChunk, 3 * 24),
+        (Travel::WriteChunk, 8 + 3 * 16),
+        (Travel::ReplyChunk, 4 + 3 * 16),
+    ];
+    for (travel, chunk) in chunks {
+        let long =
+            |body_len| LIMITS.is_long(&Shape { pieces: 3, body_len, ..Shape::default() }, travel);
+        let fits = 4096 - 28 - chunk;
+        assert_eq!((long(fits), long(fits + 1)), (false, true), "{travel:?}");
+    }
+}
+
+#[test]
+fn who_may_do_what_to_the_callers_memory() {
+    use verbs::WindowAccess;
+    assert_eq!(Travel::ReadChunk.by_chunk(), Some(WindowAccess::READ));
+    for writes in [Travel::WriteChunk, Travel::ReplyChunk] {
+        assert_eq!(writes.by_chunk(), Some(WindowAccess::WRITE));
+    }
+    for none in [Travel::Nothing, Travel::Copied, Travel::Gathered] {
+        assert_eq!(none.by_chunk(), None);
+    }
+}
+
 fn matched() -> Option<Matched> {
     let outcome = Ok(Arrival::Inline { header_len: 28, written: None });
     Some(Matched { receive: 0, len: 100, outcome })
@@ -65,4 +124,17 @@ fn a_reply_completes_an_ungathered_rpc_but_the_send_still_owns_the_header() {
     assert!(!request.is_free(), "the header buffer may still be read");
     request.sending = false;
     assert!(request.is_free());
+}
+
+#[test]
+fn a_key_ends_by_its_own_invalidation_and_once() {
+    let mut request = Request::default();
+    request.windows[1] = Key { rkey: 5, bound: true };
+    request.windows[2] = Key { rkey: 6, bound: false };
+    request.windows_bound = 1;
+    assert!(!request.end_key(4), "another call's");
+    assert!(!request.end_key(6), "of a window that is not bound");
+    assert_eq!(request.keys().collect::<Vec<_>>(), [5]);
+    assert!(request.any_key() && request.end_key(5) && !request.any_key());
+    assert!(!request.end_key(5), "it has ended before");
 }

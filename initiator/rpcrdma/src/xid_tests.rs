@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use super::*;
 
 fn xids(slots: u32) -> Xids {
-    Xids::new(Lots::new(Some(5), 0), slots).unwrap()
+    // An even lot: a number that ran over its end would show.
+    Xids::new(Lots::new(Some(6), 0), slots).unwrap()
 }
 
 const NOBODY: fn(u32) -> Option<u32> = |_| None;
@@ -84,4 +85,35 @@ fn without_another_lot_to_be_had_a_connection_goes_through_its_own_again() {
     let base = xids.lot.base();
     use_up(&mut xids, 0);
     assert_eq!(xids.take(0, 0, NOBODY) & !(LOT_LEN - 1), base);
+}
+
+#[test]
+fn every_lot_that_is_used_up_rests_as_long_as_there_are_not_too_many() {
+    let mut xids = xids(4);
+    for used_up in 1..RESTING_MAX + 3 {
+        xids.left = 0;
+        xids.on_time(0);
+        let spare = xids.spare.as_ref().map(Lot::base);
+        xids.on_time(0);
+        assert_eq!(xids.spare.as_ref().map(Lot::base), spare, "one at a time is enough");
+        let xid = xids.take(0, 0, NOBODY);
+        assert_eq!(Some(xid & !(LOT_LEN - 1)), spare);
+        assert_eq!(xids.resting.len(), used_up.min(RESTING_MAX));
+    }
+}
+
+#[test]
+fn when_no_lot_was_to_be_had_the_host_is_asked_again_only_after_a_while() {
+    let claims = format!("rpcrdma-test-{}-again/", std::process::id());
+    let mut others = Lots::Host { claims: claims.clone() };
+    let mut all: Vec<Lot> = (1..crate::lots::LOTS).map(|_| others.claim().unwrap()).collect();
+    let mut xids = Xids::new(Lots::Host { claims }, 4).unwrap();
+    xids.left = 1;
+    xids.on_time(1_000);
+    assert!(xids.spare.is_none());
+    let freed = all.pop().map(|lot| lot.base());
+    xids.on_time(1_000 + ASK_AGAIN_NS - 1);
+    assert!(xids.spare.is_none(), "asking takes a thousand system calls");
+    xids.on_time(1_000 + ASK_AGAIN_NS);
+    assert_eq!(xids.spare.as_ref().map(Lot::base), freed);
 }

@@ -143,12 +143,6 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// int (RFC 4506 §4.1).
-    #[inline]
-    pub fn i32(&mut self) -> Result<i32, DecodeError> {
-        self.array().map(i32::from_be_bytes)
-    }
-
     /// unsigned hyper (RFC 4506 §4.5).
     #[inline]
     pub fn u64(&mut self) -> Result<u64, DecodeError> {
@@ -257,13 +251,6 @@ impl<'a> Writer<'a> {
         self.position
     }
 
-    /// Bytes left.
-    #[inline]
-    #[must_use]
-    pub fn room(&self) -> usize {
-        self.bytes.len() - self.position
-    }
-
     /// Appends raw bytes, without padding.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
@@ -277,19 +264,13 @@ impl<'a> Writer<'a> {
     }
 
     #[cold]
-    fn full(&self, needed: usize) -> Full {
+    pub(crate) fn full(&self, needed: usize) -> Full {
         Full { needed, room: self.bytes.len() }
     }
 
     /// unsigned int.
     #[inline]
     pub fn u32(&mut self, value: u32) -> Result<(), Full> {
-        self.put(&value.to_be_bytes())
-    }
-
-    /// int.
-    #[inline]
-    pub fn i32(&mut self, value: i32) -> Result<(), Full> {
         self.put(&value.to_be_bytes())
     }
 

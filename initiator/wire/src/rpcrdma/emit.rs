@@ -111,7 +111,7 @@ fn words<const N: usize>(w: &mut Writer<'_>, words: [u32; N]) -> Result<(), Full
 #[inline]
 fn put_chunk(w: &mut Writer<'_>, segments: &[Segment]) -> Result<(), Full> {
     let count = u32::try_from(segments.len());
-    w.u32(count.map_err(|_| Full { needed: usize::MAX, room: w.room() })?)?;
+    w.u32(count.map_err(|_| w.full(usize::MAX))?)?;
     segments.iter().try_for_each(|&segment| put_segment(w, segment))
 }
 

@@ -47,9 +47,29 @@ fn each_kind_of_chunk_lies_where_the_rfc_puts_it() {
     let parsed = Header::parse(&out).unwrap();
     assert_eq!((parsed.xid, parsed.credits, parsed.kind, parsed.len), (9, 1, Kind::NoMsg, len));
     assert_eq!(parsed.reads.iter().collect::<Vec<_>>(), header.reads);
+    assert_eq!((parsed.reads.len(), parsed.writes.len()), (1, 1));
     let chunks: Vec<Vec<_>> = parsed.writes.iter().map(|chunk| chunk.iter().collect()).collect();
     assert_eq!(chunks, [vec![at(0x22), at(0x23)]]);
     assert_eq!(parsed.reply.unwrap().total_length(), 4096);
+}
+
+#[test]
+fn a_list_and_a_chunk_may_be_as_long_as_their_limits_and_no_longer() {
+    let segments = |count: u32| vec![Segment::default(); count as usize];
+    let parsed = |reads: u32, reply: u32| {
+        let entry = ReadSegment { position: 4, segment: Segment::default() };
+        let (reads, reply) = (vec![entry; reads as usize], segments(reply));
+        let (kind, reply_chunk) = (EmitKind::NoMsg, Some(&reply[..]));
+        let emit = Emit { xid: 7, credits: 1, kind, reads: &reads, write_chunks: &[], reply_chunk };
+        let mut out = vec![0; 64 * 1024];
+        let len = emit.emit(&mut out).unwrap();
+        let header = Header::parse(&out[..len])?;
+        Ok((header.reads.len() as u32, header.reply.unwrap().segment_count() as u32))
+    };
+    assert_eq!(parsed(2, SEGMENTS_MAX), Ok((2, SEGMENTS_MAX)));
+    assert_eq!(parsed(READ_SEGMENTS_MAX, 1), Ok((READ_SEGMENTS_MAX, 1)));
+    assert!(matches!(parsed(2, SEGMENTS_MAX + 1), Err(HeaderError::Malformed { .. })));
+    assert!(matches!(parsed(READ_SEGMENTS_MAX + 1, 1), Err(HeaderError::Malformed { .. })));
 }
 
 proptest! {

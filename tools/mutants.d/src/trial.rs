@@ -1,0 +1,188 @@
+//! Runs programs of tests with one mutant living, until one of them notices.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::tree::Program;
+
+/// What came of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A test failed, this one.
+    Caught(String),
+    /// A program did not end.
+    Timeout(String),
+    /// Nobody noticed.
+    Missed,
+    /// It is no program.
+    Unviable,
+}
+
+/// A program with what is known of it when no mutant lives.
+pub(crate) struct Trial {
+    program: Program,
+    limit: Duration,
+    took: Duration,
+    reached: BTreeSet<usize>,
+}
+
+/// Address space, in KiB, that no test needs; a mutant may ask for more and more.
+const LIMITS: &str = "ulimit -c 0; ulimit -v 16000000; exec \"$@\"";
+/// Beyond a multiple of what a program takes: the machine may have other work.
+const LIMIT_MIN: Duration = Duration::from_secs(10);
+const LIMIT_TIMES: u32 = 5;
+
+/// Tests that want a machine of their own, and the simulator's, which runs as a program here.
+pub(crate) fn is_wanted(program: &Program) -> bool {
+    match (program.package.as_str(), program.name.as_str()) {
+        ("tests", name) => name != "knfsd",
+        ("sim", name) => name == "initiator-sim" && !program.is_test,
+        _ => program.is_test,
+    }
+}
+
+/// What is quick and finds most. The others are for what these miss.
+pub(crate) fn is_first(program: &Program) -> bool {
+    match program.package.as_str() {
+        "tests" => FIRST.contains(&program.name.as_str()),
+        _ => true,
+    }
+}
+
+/// Of `tests/tests`.
+const FIRST: [&str; 4] = ["wire_rules", "sendctx_faults", "hostile_server", "recovery"];
+
+/// Looks at each program once without a mutant, for its time, and once for what it reaches. Those
+/// that take least time come first.
+pub(crate) fn prepare(
+    programs: Vec<Program>,
+    seeds: u32,
+    work: &Path,
+) -> anyhow::Result<Vec<Trial>> {
+    let mut trials = Vec::new();
+    for program in programs {
+        let mut trial =
+            Trial { program, limit: Duration::MAX, took: Duration::ZERO, reached: BTreeSet::new() };
+        let start = Instant::now();
+        let outcome = trial.run(seeds, &[("MUTANTS_LIVING", "none")])?;
+        if outcome != Outcome::Missed {
+            bail!("{} fails without a mutant: {outcome:?}", trial.name());
+        }
+        trial.took = start.elapsed();
+        let list = work.join("reached");
+        fs::write(&list, "").context("the list of reached functions cannot be written")?;
+        // Tests that mind what is allocated or asked of the kernel mind the list as well.
+        trial.run_on(seeds, &[("MUTANTS_REACHED", &list.to_string_lossy())])?;
+        let reached = fs::read_to_string(&list)?;
+        trial.reached = reached.lines().filter_map(|line| line.parse().ok()).collect();
+        trial.limit = LIMIT_MIN + trial.took * LIMIT_TIMES;
+        eprintln!("mutants: {} takes {:.1} s", trial.name(), trial.took.as_secs_f64());
+        trials.push(trial);
+    }
+    trials.sort_by_key(|trial| trial.took);
+    Ok(trials)
+}
+
+/// Trials with other builds of the same programs.
+pub(crate) fn like(known: &[Trial], programs: Vec<Program>) -> Vec<Trial> {
+    let another = |trial: &Trial| {
+        let old = &trial.program;
+        let same = |new: &&Program| {
+            (&new.package, &new.name, new.is_test) == (&old.package, &old.name, old.is_test)
+        };
+        let program = programs.iter().find(same)?.clone();
+        Some(Trial { program, reached: BTreeSet::new(), ..*trial })
+    };
+    known.iter().filter_map(another).collect()
+}
+
+/// The trials for a mutant: first the tests of its own package, then the others. A function that a
+/// program never calls need not be tried with it.
+pub(crate) fn judge(
+    trials: &[Trial],
+    package: &str,
+    seeds: u32,
+    number: usize,
+    function: Option<usize>,
+) -> anyhow::Result<Outcome> {
+    let is_own = |trial: &&Trial| trial.program.package == package;
+    let (own, others): (Vec<_>, Vec<_>) = trials.iter().partition(is_own);
+    for trial in own.into_iter().chain(others) {
+        if function.is_some_and(|function| !trial.reached.contains(&function)) {
+            continue;
+        }
+        let outcome = trial.run(seeds, &[("MUTANTS_LIVING", &number.to_string())])?;
+        if outcome != Outcome::Missed {
+            return Ok(outcome);
+        }
+    }
+    Ok(Outcome::Missed)
+}
+
+impl Trial {
+    fn name(&self) -> String {
+        format!("{}/{}", self.program.package, self.program.name)
+    }
+
+    fn run(&self, seeds: u32, environment: &[(&str, &str)]) -> anyhow::Result<Outcome> {
+        self.run_until(seeds, environment, true)
+    }
+
+    fn run_on(&self, seeds: u32, environment: &[(&str, &str)]) -> anyhow::Result<Outcome> {
+        self.run_until(seeds, environment, false)
+    }
+
+    fn run_until(
+        &self,
+        seeds: u32,
+        environment: &[(&str, &str)],
+        stop: bool,
+    ) -> anyhow::Result<Outcome> {
+        let Program { path, directory, is_test, .. } = &self.program;
+        let mut command = Command::new("bash");
+        command.args(["-c", LIMITS, "bash"]).arg(path).current_dir(directory);
+        match is_test {
+            true => command.args(["--test-threads", "2"]),
+            false => command.args(["--jobs", "1", "--seeds", &seeds.to_string()]),
+        };
+        command.env("CARGO_MANIFEST_DIR", directory).envs(environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().context("bash cannot be run")?;
+        let out = child.stdout.take().context("its output was piped")?;
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let lines = BufReader::new(out).split(b'\n').map_while(Result::ok);
+            lines.for_each(|line| drop(sender.send(String::from_utf8_lossy(&line).into_owned())));
+        });
+        let start = Instant::now();
+        let mut outcome = None;
+        while outcome.is_none() {
+            match lines.recv_timeout(self.limit.saturating_sub(start.elapsed())) {
+                Ok(line) => {
+                    let failed = line.strip_suffix(" ... FAILED").filter(|_| stop);
+                    let test = failed.map(|line| line.trim_start_matches("test "));
+                    outcome = test.map(|test| Outcome::Caught(format!("{} {test}", self.name())));
+                }
+                Err(RecvTimeoutError::Timeout) => outcome = Some(Outcome::Timeout(self.name())),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if let Some(outcome) = outcome {
+            // It may have ended meanwhile.
+            drop(child.kill());
+            child.wait()?;
+            return Ok(outcome);
+        }
+        Ok(match child.wait()? {
+            status if status.success() => Outcome::Missed,
+            _ => Outcome::Caught(self.name()),
+        })
+    }
+}
