@@ -80,11 +80,12 @@ restore() {
 
 # A mount that has never been there does not wait for its server.
 wait_until_connected() {
-    local thread limit=$((SECONDS + 20))
-    while job_runs && ((SECONDS < limit)); do
+    local thread limit=$((SECONDS + 120))
+    while job_runs; do
         for thread in "/proc/$job_pid/task"/*; do
             ! rdma resource show qp | grep -q "state RTS.* pid ${thread##*/} " || return 0
         done
+        ((SECONDS < limit)) || give_up "the job has no connection after 120 s"
         sleep 0.2
     done
 }
