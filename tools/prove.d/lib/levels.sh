@@ -43,7 +43,9 @@ end_long() {
     kill -INT "$long_pid"
     wait "$long_pid" 2>/dev/null || status=$?
     equal "exit status once it is interrupted" "$status" 130
+    # Reports one after another; the last is of the end, when nothing is held.
     jq -c . "$out/long.json" >"$out/long.reports"
+    head -n -1 "$out/long.reports" | jq -c '.initiator.mounts[0].held + {timestamp} | select(.buffers)' >"$out/held"
     tail -n 1 "$out/long.reports" >"$out/long.json"
     written=$(figure long '[.jobs[].write.io_bytes] | add')
     checked_bytes=$(figure long '[.jobs[].read.io_bytes] | add')
@@ -65,9 +67,7 @@ end_long() {
 }
 
 level() { # NAME most|least SLACK
-    # The last report is of the end, when nothing is held.
-    jq -r --arg name "$1" 'select(.initiator.mounts[0].held) |
-        "\(.timestamp) \(.initiator.mounts[0].held[$name])"' "$out/long.reports" | head -n -1 >"$out/level.$1"
+    jq -r --arg name "$1" '"\(.timestamp) \(.[$name])"' "$out/held" >"$out/level.$1"
     flat "$1 held, at $2" "$out/level.$1" "$2" "$3"
 }
 
