@@ -36,7 +36,7 @@ draw_shape() {
     block=$(numfmt --from=iec "${block^^}")
     shape+=("size=$((block * count))")
     pick '' fsync=16 end_fsync=1 sync=1; shape+=(${picked:+"$picked"})
-    pick 1 1 2; shape+=("numjobs=$picked"); shape_bytes=$((block * count * picked))
+    pick 1 1 2; shape_jobs=$picked; shape+=("numjobs=$picked"); shape_bytes=$((block * count * picked))
     keys=auto
     draw 3; ((drawn)) || keys=static
     client=(--timeo 150 --registration "$keys")
@@ -75,18 +75,15 @@ restore() {
     heal_here
     [[ $(</sys/class/net/v0/carrier) == 1 ]] || ask plug
     [[ -e /sys/class/infiniband/rxe0 ]] || add_device
-    on_server 'heal_here; grep -q rdma /proc/fs/nfsd/portlist || start_knfsd'
+    on_server 'rm -f /export/run.*; heal_here; grep -q rdma /proc/fs/nfsd/portlist || start_knfsd'
 }
 
-# A mount that has never been there does not wait for its server.
-wait_until_connected() {
-    local thread limit=$((SECONDS + 120))
-    while job_runs; do
-        for thread in "/proc/$job_pid/task"/*; do
-            ! rdma resource show qp | grep -q "state RTS.* pid ${thread##*/} " || return 0
-        done
-        ((SECONDS < limit)) || give_up "the job has no connection after 120 s"
-        sleep 0.2
+# Every part of the job writes: a mount that has never been there does not wait for its server.
+wait_until_it_writes() {
+    local limit=$((SECONDS + 120))
+    while job_runs && (($(on_server 'find /export -name "run.*" -size +0 | wc -l') < shape_jobs)); do
+        ((SECONDS < limit)) || give_up "the job does not write after 120 s"
+        sleep 0.5
     done
 }
 
@@ -113,7 +110,7 @@ soak_run() ( # NUMBER
     ! [[ " ${faults[*]} " == *" client "* ]] || start_witness "witnessed" "$1" --registration "$keys" --sync-every 20
     [[ -z $disconnect_every ]] || export INITIATOR_DISCONNECT_EVERY=$disconnect_every
     start_job run "$(printf '%s\n' '[run]' "${shape[@]}")" "${client[@]}"
-    wait_until_connected
+    wait_until_it_writes
     strike
     if [[ -n ${witness_pid:-} ]]; then
         kill_witness
