@@ -14,16 +14,17 @@ use anyhow::{Context, Result, anyhow, bail};
 use client::{Located, MountConfig};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use reactor::{
-    IdlePolicy, ReactorConfig, ReactorHandle, ReactorStats, StopToken, core_numa_node, signals,
+    Clock, IdlePolicy, ReactorConfig, ReactorHandle, ReactorStats, StopToken, core_numa_node,
+    signals,
 };
 use rpcrdma::BufferConfig;
 use verbs::Provider;
 use workload::{Instance, Job, JobResult};
 
 use crate::config::Settings;
-use crate::job_poller::{Assignment, EVENTS_MAX, Event, JobPoller, Outcome};
 use crate::progress::ProgressLine;
 use crate::status::Status;
+use jobs::{Assignment, EVENTS_MAX, Event, JobPoller, Outcome};
 
 /// How often the main thread looks up.
 const TICK: Duration = Duration::from_millis(50);
@@ -261,8 +262,10 @@ fn start<P: Provider>(
     let handle = reactor::spawn(core, config, move |reactor| {
         let pending = Rc::new(Cell::new(assignments.len()));
         for assignment in assignments {
-            let (provider, tell, now) = (provider.clone(), tell.clone(), reactor.now());
-            let poller = JobPoller::new(provider, assignment, tell, Rc::clone(&pending), now)?;
+            let (provider, tell) = (provider.clone(), tell.clone());
+            let (clock, now) = (Clock::new(), reactor.now());
+            let poller =
+                JobPoller::new(provider, assignment, tell, Rc::clone(&pending), clock, now)?;
             reactor.add_poller(poller)?;
         }
         Ok(())

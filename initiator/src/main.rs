@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-mod backend;
 mod cli;
 mod cmdline;
 mod config;
@@ -13,7 +12,6 @@ mod doctor;
 mod embedded;
 mod engine;
 mod hugepages_cmd;
-mod job_poller;
 mod perf;
 mod placement;
 mod progress;

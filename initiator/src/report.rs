@@ -11,7 +11,7 @@ use workload::report::{Report, RunInfo};
 
 use crate::embedded::Served;
 use crate::engine::{Ran, Site};
-use crate::job_poller::Held;
+use jobs::Held;
 
 /// What the report calls us, in the place of `fio-3.33`.
 pub(crate) const VERSION: &str = concat!("initiator-", env!("CARGO_PKG_VERSION"));
@@ -193,7 +193,7 @@ fn object(counts: impl Iterator<Item = (&'static str, u64)>) -> Value {
     Value::Object(counts.map(|(name, count)| (name.to_owned(), count.into())).collect())
 }
 
-fn mounts<'a>(facts: &'a Facts<'_>, site: usize) -> Vec<&'a crate::job_poller::Outcome> {
+fn mounts<'a>(facts: &'a Facts<'_>, site: usize) -> Vec<&'a jobs::Outcome> {
     facts.ran.outcomes.iter().filter(|outcome| outcome.site == site).collect()
 }
 

@@ -17,8 +17,8 @@ use reactor::{Mailbox, ReactorStats};
 use workload::{Instance, JobResult};
 
 use crate::engine::Ran;
-use crate::job_poller::Outcome;
 use crate::progress::ProgressLine;
+use jobs::Outcome;
 
 /// Who has not answered by then is reported as it was.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -66,7 +66,7 @@ pub use poller::{Poller, Progress, Turn};
 pub use stop::StopToken;
 pub use task::JoinHandle;
 pub use thread::{ReactorHandle, spawn};
-pub use time::{Clock, Timestamp};
+pub use time::{Clock, Hand, Timestamp};
 pub use timer::{TimerId, TimerWheel};
 pub use topology::{core_numa_node, usable_cores};
 pub use wake_sources::WakeSources;

@@ -5,7 +5,7 @@
 //! not, quanta falls back to `clock_gettime`).
 
 use std::ops::Add;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Nanoseconds on the process's monotonic clock. State machines take it; only the reactor and the
@@ -67,6 +67,13 @@ impl Clock {
             .clone()
     }
 
+    /// A clock that stands still until somebody moves it, and who does that: for simulations.
+    #[must_use]
+    pub fn simulated() -> (Clock, Hand) {
+        let (counter, mock) = quanta::Clock::mock();
+        (Clock { counter, origin: 0 }, Hand(mock))
+    }
+
     /// Reads the clock.
     #[inline]
     #[must_use]
@@ -75,8 +82,34 @@ impl Clock {
     }
 }
 
+/// The hand of a clock of a simulation.
+#[derive(Clone, Debug)]
+pub struct Hand(Arc<quanta::Mock>);
+
+impl Hand {
+    /// Moves the clock on to a later moment.
+    pub fn set(&self, now: Timestamp) {
+        self.0.increment(now.0.saturating_sub(self.0.value()));
+    }
+}
+
 impl Default for Clock {
     fn default() -> Clock {
         Clock::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, Timestamp};
+
+    #[test]
+    fn a_simulated_clock_shows_what_its_hand_was_set_to_and_never_less() {
+        let (clock, hand) = Clock::simulated();
+        assert_eq!(clock.now(), Timestamp::ZERO);
+        hand.set(Timestamp(7_000));
+        assert_eq!(clock.clone().now(), Timestamp(7_000));
+        hand.set(Timestamp(3));
+        assert_eq!(clock.now(), Timestamp(7_000));
     }
 }

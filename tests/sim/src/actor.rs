@@ -13,7 +13,7 @@
 mod draw;
 mod judge;
 mod memory;
-mod mount;
+pub(crate) mod mount;
 mod names;
 mod ops;
 

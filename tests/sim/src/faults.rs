@@ -2,12 +2,12 @@
 
 use fastrand::Rng;
 use reactor::Timestamp;
+use rpcrdma::State;
 use rpcrdma::config::BACKCHANNEL_SLOTS;
 use target::{Misbehaviour, Target};
 use verbs::WcStatus;
 use verbs::soft::{FaultPlan, RemovedDevice, Scope, SoftFabric};
 
-use crate::host::Host;
 use crate::shape::{FaultShape, Strike, log};
 use crate::tally::{Tally, trouble_while};
 
@@ -36,6 +36,19 @@ const TRESPASSES: [&str; 4] =
 const BACKWARD_NS_MAX: u64 = 5_000_000_000;
 /// Never.
 const NEVER: u64 = u64::MAX;
+
+/// Whom it happens to: a client on its reactor.
+pub trait Victim {
+    /// Its queue pairs.
+    fn qp_nums(&self) -> Vec<u32>;
+    /// Where its connections are in their lives.
+    fn states(&self) -> Vec<State>;
+    /// Its reactor does not turn before then.
+    fn freeze(&mut self, until_ns: u64);
+}
+
+/// Everybody in one run.
+pub type Victims<'a> = [&'a mut dyn Victim];
 
 /// See the module documentation.
 pub struct Trouble {
@@ -97,14 +110,19 @@ impl Trouble {
     }
 
     /// Mends everything that can be mended.
-    pub fn calm(&mut self, fabric: &SoftFabric, target: &Target<SoftFabric>, hosts: &mut [Host]) {
+    pub fn calm(
+        &mut self,
+        fabric: &SoftFabric,
+        target: &Target<SoftFabric>,
+        victims: &mut Victims<'_>,
+    ) {
         fabric.faults().set(Scope::All, self.base());
         fabric.faults().reject_connects(0, 0);
         fabric.faults().add_device();
         target.switch().set(Misbehaviour::default());
         (self.release_at_ns, self.credits_at_ns, self.device_at_ns) = (NEVER, NEVER, NEVER);
         self.server_frozen_until_ns = 0;
-        hosts.iter_mut().for_each(|host| host.frozen_until_ns = 0);
+        victims.iter_mut().for_each(|victim| victim.freeze(0));
     }
 
     /// Whether anything of a device that was removed is still in use.
@@ -113,13 +131,8 @@ impl Trouble {
         self.removed.iter().any(RemovedDevice::in_use)
     }
 
-    /// Perhaps something goes wrong now.
-    pub fn strike(
-        &mut self,
-        fabric: &SoftFabric,
-        target: &mut Target<SoftFabric>,
-        hosts: &mut [Host],
-    ) {
+    /// What is over by now ends; perhaps something goes wrong now.
+    pub fn next(&mut self, fabric: &SoftFabric, target: &Target<SoftFabric>) -> Option<Strike> {
         let now_ns = fabric.now_ns();
         if now_ns >= self.release_at_ns {
             self.release_at_ns = NEVER;
@@ -133,19 +146,18 @@ impl Trouble {
             self.device_at_ns = NEVER;
             fabric.faults().add_device();
         }
-        if let Some(strike) = self.shape.strike(&mut self.rng) {
-            self.ordered += 1;
-            self.happen(strike, fabric, target, hosts);
-        }
+        self.shape.strike(&mut self.rng)
     }
 
-    fn happen(
+    /// It goes wrong.
+    pub fn happen(
         &mut self,
         strike: Strike,
         fabric: &SoftFabric,
         target: &mut Target<SoftFabric>,
-        hosts: &mut [Host],
+        victims: &mut Victims<'_>,
     ) {
+        self.ordered += 1;
         let now_ns = fabric.now_ns();
         let few = self.rng.u32(1..=4);
         match strike {
@@ -157,15 +169,15 @@ impl Trouble {
             | Strike::FailPost
             | Strike::FailReceivePost
             | Strike::Disconnect
-            | Strike::Silence => self.on_link(strike, fabric, hosts),
+            | Strike::Silence => self.on_link(strike, fabric, victims),
             Strike::RemoveDevice => {
                 let removed = fabric.faults().remove_device();
-                self.ends("device removed", removed.iter().len() as u64, hosts);
+                self.ends("device removed", removed.iter().len() as u64, victims);
                 self.removed.extend(removed);
                 self.device_at_ns = now_ns + log(&mut self.rng, 1_000, 100_000_000);
             }
             Strike::ChangeAddress => {
-                self.ends("address moved", 1, hosts);
+                self.ends("address moved", 1, victims);
                 fabric.faults().change_address();
             }
             Strike::Connect => match self.rng.u8(0..3) {
@@ -174,24 +186,24 @@ impl Trouble {
                 _ => fabric.faults().fail_resolves(few, 110),
             },
             Strike::ServerDisconnect => {
-                self.ends("server ended connections", 1, hosts);
+                self.ends("server ended connections", 1, victims);
                 target.disconnect_all(Timestamp(now_ns));
             }
             Strike::Restart if self.loses => {
-                self.ends("server restarted, forgets", 1, hosts);
+                self.ends("server restarted, forgets", 1, victims);
                 target.restart(Timestamp(now_ns));
             }
             Strike::Restart => {
-                self.ends("server restarted, remembers", 1, hosts);
+                self.ends("server restarted, remembers", 1, victims);
                 target.disconnect_all(Timestamp(now_ns));
                 order(target, |orders| orders.change_verifier = true);
             }
             Strike::Freeze => {
                 let until_ns = now_ns + log(&mut self.rng, 1_000, self.shape.freeze_ns);
-                match hosts.get_mut(self.rng.usize(0..=hosts.len())) {
-                    Some(host) => {
+                match victims.get_mut(self.rng.usize(0..=victims.len())) {
+                    Some(victim) => {
                         self.tally.count("client stood still", 1);
-                        host.frozen_until_ns = until_ns;
+                        victim.freeze(until_ns);
                     }
                     None => {
                         self.tally.count("server stood still", 1);
@@ -204,15 +216,15 @@ impl Trouble {
     }
 
     /// Something happened so many times that ends connections, wherever in their lives they are.
-    fn ends(&mut self, what: &'static str, times: u64, hosts: &[Host]) {
+    fn ends(&mut self, what: &'static str, times: u64, victims: &Victims<'_>) {
         self.tally.count(what, times);
-        let states = hosts.iter().flat_map(|host| host.actor(crate::actor::Actor::states));
+        let states = victims.iter().flat_map(|victim| victim.states());
         states.for_each(|state| self.tally.count(trouble_while(state), times));
     }
 
     /// One direction of one connection suffers.
-    fn on_link(&mut self, strike: Strike, fabric: &SoftFabric, hosts: &[Host]) {
-        let scope = self.scope(hosts);
+    fn on_link(&mut self, strike: Strike, fabric: &SoftFabric, victims: &Victims<'_>) {
+        let scope = self.scope(victims);
         let faults = fabric.faults();
         let (few, soon) = (self.rng.u32(1..=4), self.rng.u64(1..40));
         match strike {
@@ -304,9 +316,8 @@ impl Trouble {
     }
 
     /// One direction of one connection.
-    fn scope(&mut self, hosts: &[Host]) -> Scope {
-        let host = &hosts[self.rng.usize(0..hosts.len())];
-        let qps = host.actor(crate::actor::Actor::qp_nums);
+    fn scope(&mut self, victims: &Victims<'_>) -> Scope {
+        let qps = victims[self.rng.usize(0..victims.len())].qp_nums();
         // Of a client that has no connection now: nobody.
         let qp = if qps.is_empty() { 0 } else { qps[self.rng.usize(0..qps.len())] };
         if self.rng.u8(0..3) > 0 { Scope::Qp(qp) } else { Scope::PeerOf(qp) }

@@ -10,8 +10,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use reactor::{Mailbox, MailboxError, Poller, Progress, Reactor, ReactorConfig, Timestamp, Turn};
+use rpcrdma::State;
 
 use crate::actor::{Actor, Order, Orders, Phase};
+use crate::faults::Victim;
 use crate::finding::{Checker, Finding};
 use crate::shape::MountShape;
 
@@ -132,6 +134,20 @@ impl Host {
     /// The actor, to be changed.
     pub fn actor_mut<T>(&self, change: impl FnOnce(&mut Actor) -> T) -> T {
         change(&mut self.actor.borrow_mut())
+    }
+}
+
+impl Victim for Host {
+    fn qp_nums(&self) -> Vec<u32> {
+        self.actor(Actor::qp_nums)
+    }
+
+    fn states(&self) -> Vec<State> {
+        self.actor(Actor::states)
+    }
+
+    fn freeze(&mut self, until_ns: u64) {
+        self.frozen_until_ns = until_ns;
     }
 }
 

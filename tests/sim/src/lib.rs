@@ -1,6 +1,8 @@
 //! Deterministic simulation: the whole client and a server in one thread, on the soft fabric and
 //! virtual time. One 64-bit seed decides everything; a seed that fails replays exactly.
 //!
+//! Some clients do what an actor thinks of, some run a [`job`] as the command line does.
+//!
 //! Each run draws its own shape ([`shape`]): sizes, mix of operations, which faults there are and
 //! how often they strike ([`faults`]). Each client lives on a reactor ([`host`]) whose mailbox
 //! brings its orders. What it answers is held against a model of the server's files ([`model`]) by
@@ -18,6 +20,7 @@ pub mod actor;
 pub mod faults;
 pub mod finding;
 pub mod host;
+pub mod job;
 pub mod model;
 pub mod planted;
 pub mod shape;
@@ -46,6 +49,8 @@ pub struct Report {
     pub faults: u64,
     /// What went wrong, and how often.
     pub tally: Tally,
+    /// Jobs that ran to their end, and blocks that those without failure moved.
+    pub jobs: (u64, u64),
     /// Of all actors together.
     pub seen: Seen,
     /// Of all mounts together.
@@ -61,6 +66,7 @@ impl Report {
         self.virtual_ns += other.virtual_ns;
         self.retransmissions += other.retransmissions;
         self.faults += other.faults;
+        self.jobs = (self.jobs.0 + other.jobs.0, self.jobs.1 + other.jobs.1);
         self.tally.add(&other.tally);
         self.seen.add(&other.seen);
         self.counters.add(&other.counters);

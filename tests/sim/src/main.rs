@@ -37,6 +37,17 @@ struct Args {
     /// found and by which checker.
     #[arg(long)]
     planted: bool,
+    /// Plant this mistake in the client.
+    #[arg(long, value_name = "MISTAKE", value_parser = mistake)]
+    plant: Option<Fault>,
+}
+
+/// A mistake by its name.
+fn mistake(name: &str) -> Result<Fault, String> {
+    let known = |(fault, _): &&(Fault, &str)| format!("{fault:?}") == name;
+    let found = Fault::ALL.iter().find(known).map(|(fault, _)| *fault);
+    let names = || Fault::ALL.iter().map(|(fault, _)| format!("{fault:?}")).collect::<Vec<_>>();
+    found.ok_or_else(|| format!("there are {}", names().join(", ")))
 }
 
 fn main() -> anyhow::Result<()> {
@@ -62,13 +73,13 @@ fn find_mistakes(args: &Args) -> anyhow::Result<()> {
     let start = Instant::now();
     let outcome = Mutex::new((Report::default(), Vec::new()));
     on_all_cores(args, seeds, |seed| {
-        let result = run(seed, None);
+        let result = run(seed, args.plant);
         let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(report) => outcome.0.add(&report),
             Err(failure) => {
                 outcome.0.add(&failure.report);
-                print_failure(seed, &failure);
+                print_failure(seed, args.plant, &failure);
                 outcome.1.push(seed);
             }
         }
@@ -82,8 +93,9 @@ fn find_mistakes(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn print_failure(seed: u64, failure: &Failure) {
-    println!("seed {seed}: {failure}\n    again: initiator-sim --seed {seed} --shape");
+fn print_failure(seed: u64, plant: Option<Fault>, failure: &Failure) {
+    let plant = plant.map_or_else(String::new, |fault| format!(" --plant {fault:?}"));
+    println!("seed {seed}: {failure}\n    again: initiator-sim --seed {seed} --shape{plant}");
 }
 
 fn print_report(seeds: u64, report: &Report, seconds: f64) {
@@ -103,8 +115,14 @@ fn print_report(seeds: u64, report: &Report, seconds: f64) {
     );
     println!(
         "{} payloads in pieces, {} in own memory, {} left in their Receive, {} pauses, {} mounts \
-         made again",
-        seen.in_pieces, seen.own, seen.in_place, seen.pauses, seen.remounts,
+         made again, {} jobs with {} blocks",
+        seen.in_pieces,
+        seen.own,
+        seen.in_place,
+        seen.pauses,
+        seen.remounts,
+        report.jobs.0,
+        report.jobs.1,
     );
     print!("What went wrong, and how often:\n{}", report.tally);
     if seeds == 1 {

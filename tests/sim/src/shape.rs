@@ -5,21 +5,28 @@
 //! at once hide what two things do together.
 
 mod faults;
+mod job;
 mod mount;
 
 use fastrand::Rng;
 
 pub use faults::{FaultShape, Strike};
+pub use job::JobShape;
 pub use mount::{MemoryShape, MountShape};
 
 /// Most mounts in one run.
 pub const MOUNTS_MAX: u32 = 3;
+
+/// Every how many runs there is a job.
+const JOBS_EVERY: u8 = 3;
 
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Shape {
     /// Clients, each on a reactor of its own.
     pub mounts: Vec<MountShape>,
+    /// One more, which runs a job.
+    pub job: Option<JobShape>,
     /// The server.
     pub server: ServerShape,
     /// What goes wrong, and how often.
@@ -71,7 +78,19 @@ impl Shape {
         }
         let mount_in_trouble = rng.u8(0..4) == 0;
         let step_ns = log(rng, 200, 20_000);
-        Self { mounts, server, faults, mount_in_trouble, step_ns, shuffle: rng.bool() }
+        let shuffle = rng.bool();
+        let job = (rng.u8(0..JOBS_EVERY) == 0).then(|| JobShape::draw(rng, &server));
+        if job.as_ref().is_some_and(|job| !job.mount.windows) {
+            faults.without(Strike::Trespass);
+        }
+        Self { mounts, job, server, faults, mount_in_trouble, step_ns, shuffle }
+    }
+}
+
+impl Shape {
+    /// The mounts of all clients.
+    pub fn all_mounts(&self) -> impl Iterator<Item = &MountShape> {
+        self.mounts.iter().chain(self.job.iter().map(|job| &job.mount))
     }
 }
 

@@ -12,9 +12,10 @@ use target::config::{Config, Storage};
 use verbs::soft::{Clock, InUse, SoftFabric};
 
 use crate::actor::{Actor, Allowed, Order, Phase};
-use crate::faults::Trouble;
+use crate::faults::{Trouble, Victim};
 use crate::finding::{Checker, Finding};
 use crate::host::Host;
+use crate::job::JobHost;
 use crate::shape::{MountShape, ServerShape, Shape, Strike};
 use crate::{Failure, Report};
 
@@ -34,6 +35,9 @@ pub struct World {
     fabric: SoftFabric,
     target: Target<SoftFabric>,
     hosts: Vec<Host>,
+    job: Option<JobHost>,
+    /// The others mount first, so that it does not run before things go wrong.
+    job_waits: bool,
     trouble: Trouble,
     shape: Shape,
     rng: Rng,
@@ -57,13 +61,30 @@ impl World {
             })
         });
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+        let job = shape
+            .job
+            .as_ref()
+            .map(|job| JobHost::new(job, allowed(&shape, &job.mount), &fabric, server, fault));
+        let job = job.transpose()?;
         let trouble = Trouble::new(shape.faults.clone(), shape.server.loses, rng.fork());
         let step_ns = shape.step_ns;
         if shape.shuffle {
             fabric.faults().shuffle_completions(rng.u64(..));
         }
-        let (steps, server_missed) = (0, 0);
-        Ok(Self { fabric, target, hosts, trouble, shape, rng, step_ns, steps, server_missed })
+        let (steps, server_missed, job_waits) = (0, 0, !shape.mount_in_trouble);
+        Ok(Self {
+            fabric,
+            target,
+            hosts,
+            job,
+            job_waits,
+            trouble,
+            shape,
+            rng,
+            step_ns,
+            steps,
+            server_missed,
+        })
     }
 
     /// Lives through the run: mount, work while things go wrong, finish in peace, leave.
@@ -81,11 +102,16 @@ impl World {
         self.calm();
         if !self.shape.mount_in_trouble {
             self.until_all("mounting", |actor| actor.phase() > Phase::Preparing)?;
+            self.job_waits = false;
+            let started = |world: &Self| world.job.iter().all(JobHost::has_started);
+            self.until("starting the job", CALM_NS_MAX, started)?;
         }
         self.work()?;
         self.calm();
         // Liveness: nothing goes wrong any more, so everything comes to its end.
         self.until_all("settling", |actor| actor.phase() == Phase::Settled)?;
+        let over = |world: &Self| world.job.iter().all(JobHost::is_over);
+        self.until("the job", CALM_NS_MAX + self.slack_ns(), over)?;
         if self.shape.server.loses {
             self.target.restart(self.now());
         }
@@ -117,18 +143,23 @@ impl World {
         let at_work = |host: &Host| {
             host.has_unsent() || host.actor(|it| it.left() > 0 || it.phase() < Phase::Working)
         };
-        while self.hosts.iter().any(at_work)
+        let unfinished = |job: &JobHost| !job.is_over();
+        while (self.hosts.iter().any(at_work) || self.job.iter().any(unfinished))
             && self.fabric.now_ns() < end_ns
             && self.steps < end_steps
         {
-            self.trouble.strike(&self.fabric, &mut self.target, &mut self.hosts);
+            if let Some(strike) = self.trouble.next(&self.fabric, &self.target) {
+                let Self { fabric, target, hosts, job, trouble, .. } = self;
+                trouble.happen(strike, fabric, target, &mut victims(hosts, job));
+            }
             self.step()?;
         }
         Ok(())
     }
 
     fn calm(&mut self) {
-        self.trouble.calm(&self.fabric, &self.target, &mut self.hosts);
+        let Self { fabric, target, hosts, job, trouble, .. } = self;
+        trouble.calm(fabric, target, &mut victims(hosts, job));
     }
 
     fn order_all(&mut self, order: Order) {
@@ -149,11 +180,11 @@ impl World {
 
     /// Takes everything apart: nothing may be left of it.
     fn dissolve(self) -> Result<(), Finding> {
-        let Self { fabric, target, mut hosts, trouble, .. } = self;
+        let Self { fabric, target, mut hosts, job, trouble, .. } = self;
         let now = Timestamp(fabric.now_ns());
         hosts.iter_mut().try_for_each(|host| host.stop(now))?;
         hosts.iter().try_for_each(|host| host.actor_mut(Actor::leaks))?;
-        drop(hosts);
+        drop((hosts, job));
         if trouble.holds_removed() {
             return Err(Checker::Leaks.says("something of a removed device is still in use"));
         }
@@ -188,13 +219,17 @@ impl World {
     }
 
     fn until_all(&mut self, what: &str, done: impl Fn(&Actor) -> bool) -> Result<(), Finding> {
+        let done = |world: &Self| world.hosts.iter().all(|host| host.actor(&done));
+        self.until(what, CALM_NS_MAX + self.slack_ns(), done)
+    }
+
+    /// What time limits and pauses of the mounts add up to.
+    fn slack_ns(&self) -> u64 {
         let slack = |mount: &MountShape| {
             let patience = 4 + u64::from(mount.retrans);
             patience * mount.rpc_timeout_ns + 4 * mount.reconnect_ns.1
         };
-        let slack_ns = self.shape.mounts.iter().map(slack).max().unwrap_or_default();
-        let done = |world: &Self| world.hosts.iter().all(|host| host.actor(&done));
-        self.until(what, CALM_NS_MAX + slack_ns, done)
+        self.shape.all_mounts().map(slack).max().unwrap_or_default()
     }
 
     fn until(
@@ -237,6 +272,13 @@ impl World {
                 busy |= host.turn(now)?;
             }
         }
+        if let (Some(job), Some(shape), false) = (&mut self.job, &self.shape.job, self.job_waits) {
+            if stalls(&mut self.rng, shape.mount.stall) || job.is_frozen(now_ns) {
+                job.missed += 1;
+            } else {
+                busy |= job.turn(now)?;
+            }
+        }
         let frozen = now_ns < self.trouble.server_frozen_until_ns;
         if stalls(&mut self.rng, self.shape.server.stall) || frozen {
             self.server_missed += 1;
@@ -272,9 +314,21 @@ impl World {
                 report.digest = report.digest.rotate_left(7) ^ actor.digest;
             });
         }
+        if let Some(job) = &self.job {
+            report.jobs = (job.is_over().into(), job.blocks());
+            report.tally.count("turn missed by a client", job.missed);
+            report.counters.add(&job.counters());
+            report.digest = report.digest.rotate_left(7) ^ job.digest();
+        }
         report.digest ^= report.virtual_ns ^ report.steps.rotate_left(32);
         report
     }
+}
+
+/// Those whom it happens to.
+fn victims<'a>(hosts: &'a mut [Host], job: &'a mut Option<JobHost>) -> Vec<&'a mut dyn Victim> {
+    let hosts = hosts.iter_mut().map(|host| host as &mut dyn Victim);
+    hosts.chain(job.iter_mut().map(|job| job as &mut dyn Victim)).collect()
 }
 
 fn allowed(shape: &Shape, mount: &MountShape) -> Allowed {
@@ -295,7 +349,7 @@ fn stalls(rng: &mut Rng, per_mille: u32) -> bool {
 
 fn start(fabric: &SoftFabric, shape: &Shape) -> Result<Target<SoftFabric>, Finding> {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let payload = shape.mounts.iter().map(|mount| mount.buffer_len).max().unwrap_or(4096);
+    let payload = shape.all_mounts().map(|mount| mount.buffer_len).max().unwrap_or(4096);
     let config = Config {
         listen: loopback,
         mount: loopback,

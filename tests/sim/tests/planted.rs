@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::process::Command;
+
 use initiator_sim::planted::{hunt, meant_for};
 use rpcrdma::Fault;
 
@@ -20,4 +22,22 @@ fn every_planted_mistake_is_found() {
         Fault::ALL.iter().filter(|(fault, _)| !is_found(*fault)).map(|(fault, _)| fault).collect();
     let _ = std::panic::take_hook();
     assert!(unseen.is_empty(), "not found: {unseen:?}");
+}
+
+/// The finding and the command that repeats it, as they are printed.
+fn told(arguments: &str) -> (String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_initiator-sim"));
+    let output = command.args(arguments.split(' ')).output().unwrap();
+    assert!(!output.status.success(), "{arguments}: nothing was found");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |with: &str| text.lines().find(|line| line.contains(with)).unwrap_or_default();
+    (line("seed ").to_owned(), line("again: ").to_owned())
+}
+
+#[test]
+fn a_seed_that_fails_prints_the_command_that_repeats_it() {
+    let (found, again) = told("--plant CompleteTwice --seed 3 --jobs 1");
+    assert!(found.starts_with("seed 3: after "), "{found}");
+    let command = again.trim().strip_prefix("again: initiator-sim ").expect("a command");
+    assert_eq!(told(command), (found, again.clone()));
 }

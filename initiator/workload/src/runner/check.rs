@@ -133,6 +133,12 @@ impl Verify {
         }
     }
 
+    /// Everything that was written is looked at now: nothing of it is owed any more.
+    pub(super) fn look_at_all(&mut self) {
+        self.owed.clear();
+        self.due = 0;
+    }
+
     /// Is it time to check before writing on?
     #[inline]
     pub(super) fn owes_checks(&self) -> bool {

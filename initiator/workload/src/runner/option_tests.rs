@@ -401,6 +401,15 @@ fn a_backlog_is_checked_as_the_job_goes_on_and_the_rest_at_its_end() {
 }
 
 #[test]
+fn what_the_end_of_a_loop_had_checked_was_checked_again_in_the_next() {
+    let mut backend = Memory::default();
+    let job = "[j]\nrw=write\nsize=88k\nbs=4k\niodepth=4\nloops=2\nverify=md5\nverify_backlog=16\n";
+    let result = run(job, &mut backend);
+    assert_eq!(result.failure, None);
+    assert_eq!((result.direction(Write).ios, result.direction(Read).ios), (44, 44));
+}
+
+#[test]
 fn sizes_that_vary_are_verified_unit_by_unit() {
     for more in
         ["", "norandommap\nio_size=2m\n", "verify_interval=512\n", "verify_pattern=0x010203%o\n"]

@@ -141,7 +141,10 @@ impl<B: Backend> Runner<B> {
             }
             // Its chunks may be of another size than the job's blocks.
             Step::CommitLayout => self.slots.drop_buffers(),
-            Step::Check => self.restart_samples(now_ns),
+            Step::Check => {
+                self.verify.look_at_all();
+                self.restart_samples(now_ns);
+            }
             Step::Done => self.end_job(now_ns),
             _ => {}
         }

@@ -33,25 +33,12 @@ impl Actor {
         (shape, allowed): (MountShape, Allowed),
         rng: Rng,
         fabric: &SoftFabric,
-        (remote, root): (SocketAddr, FileHandle),
+        server: (SocketAddr, FileHandle),
         orders: Orders,
         fault: Option<Fault>,
     ) -> Result<Self, Finding> {
-        let endpoint = EndpointConfig {
-            cq_depth: cq_depth(&shape),
-            poll_batch: shape.poll_batch,
-            ..EndpointConfig::default()
-        };
-        let mut client = Client::new(fabric.clone(), endpoint);
-        let sys = AuthSys { stamp: 0, machine: "sim".into(), uid: 0, gid: 0, gids: vec![1; index] };
-        let config = MountConfig {
-            root,
-            auth: Auth::Sys(sys),
-            queue_depth: shape.queue_depth,
-            uncommitted_max: shape.uncommitted_max,
-            jukebox_wait_ns: shape.jukebox_wait_ns,
-            transport: transport(index, &shape, remote, fault),
-        };
+        let mut client = Client::new(fabric.clone(), endpoint(&shape));
+        let config = mount(index, &shape, server, fault);
         let now = Timestamp(fabric.now_ns());
         let mount = client.mount(&config, now);
         let mount = mount.map_err(|error| Checker::Results.says(format!("mount: {error}")))?;
@@ -102,7 +89,7 @@ impl Actor {
                 self.client.unmount(self.mount, now);
                 // The server may remember calls of the last attempt.
                 let seed = self.config.transport.xid_seed.unwrap_or_default();
-                self.config.transport.xid_seed = Some(seed + XID_LOTS * MOUNTS_MAX);
+                self.config.transport.xid_seed = Some(seed + XID_LOTS * (MOUNTS_MAX + 1));
                 let again = self.client.mount(&self.config, now);
                 self.mount = again.map_err(|error| Checker::Results.says(error.to_string()))?;
             }
@@ -111,6 +98,30 @@ impl Actor {
             }
         }
         Ok(())
+    }
+}
+
+/// The endpoint of a client of this shape.
+pub(crate) fn endpoint(shape: &MountShape) -> EndpointConfig {
+    let (cq_depth, poll_batch) = (cq_depth(shape), shape.poll_batch);
+    EndpointConfig { cq_depth, poll_batch, ..EndpointConfig::default() }
+}
+
+/// How the client of this number mounts.
+pub(crate) fn mount(
+    index: usize,
+    shape: &MountShape,
+    (remote, root): (SocketAddr, FileHandle),
+    fault: Option<Fault>,
+) -> MountConfig {
+    let sys = AuthSys { stamp: 0, machine: "sim".into(), uid: 0, gid: 0, gids: vec![1; index] };
+    MountConfig {
+        root,
+        auth: Auth::Sys(sys),
+        queue_depth: shape.queue_depth,
+        uncommitted_max: shape.uncommitted_max,
+        jukebox_wait_ns: shape.jukebox_wait_ns,
+        transport: transport(index, shape, remote, fault),
     }
 }
 

@@ -236,7 +236,8 @@ impl Nfs {
             }
         };
         if orders.short_read {
-            wanted /= 2;
+            // None without the end of the file would be an error of another kind.
+            wanted = wanted.div_ceil(2);
         }
         let result = handle(&args.file).and_then(|file| {
             let done = self.fs.read(file, args.offset, &mut place[..wanted]).map_err(status_of)?;
@@ -276,7 +277,7 @@ impl Nfs {
         let data = call.take_inline_data(&mut args)?;
         let mut count = call.count.min(self.payload_bytes_max);
         if orders.short_write {
-            count /= 2;
+            count = count.div_ceil(2);
         }
         let stable = call.stable != StableHow::Unstable;
         let result = handle(&call.file).and_then(|file| {

@@ -12,11 +12,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use client::{Client, MountConfig, MountState};
+use client::{Client, MountConfig, MountId, MountState};
 use crossbeam_channel::Sender;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use reactor::{Poller, Progress, Timestamp, Turn, WakeSources};
+use reactor::{Clock, Poller, Progress, Timestamp, Turn, WakeSources};
 use rpcrdma::{Counters, EndpointConfig, Holdings};
 use verbs::Provider;
 use workload::{CpuUse, Instance, JobResult, Limits, Phase, Runner, RunnerProgress, RunnerSet};
@@ -31,27 +31,27 @@ const COUNT_EVERY_NS: u64 = 100_000_000;
 
 /// What a poller is to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Assignment {
+pub struct Assignment {
     /// Which site of the plan it mounts.
-    pub(crate) site: usize,
+    pub site: usize,
     /// As the user names it.
-    pub(crate) url: String,
+    pub url: String,
     /// How.
-    pub(crate) mount: MountConfig,
+    pub mount: MountConfig,
     /// Limits of its endpoint.
-    pub(crate) endpoint: EndpointConfig,
+    pub endpoint: EndpointConfig,
     /// Where in the mount the jobs' paths begin.
-    pub(crate) directory: String,
+    pub directory: String,
     /// What runs.
-    pub(crate) instances: Vec<Instance>,
+    pub instances: Vec<Instance>,
     /// Which of its stage's pollers it is.
-    pub(crate) number: usize,
+    pub number: usize,
     /// When it changes, it is asked how things are.
-    pub(crate) asked: Arc<AtomicU64>,
+    pub asked: Arc<AtomicU64>,
 }
 
 /// What a poller tells.
-pub(crate) enum Event {
+pub enum Event {
     /// The jobs run; here is where to see how far they are, and how many connections are down.
     Started(Vec<(Instance, Arc<workload::Progress>)>, Arc<AtomicUsize>),
     /// It was asked: what has come of it so far.
@@ -61,37 +61,41 @@ pub(crate) enum Event {
 }
 
 /// Events of one poller that wait to be taken: nobody asks again before there was an answer.
-pub(crate) const EVENTS_MAX: usize = 3;
+pub const EVENTS_MAX: usize = 3;
 
 /// What came of an assignment.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Of its stage's pollers.
-    pub(crate) number: usize,
-    pub(crate) site: usize,
+    pub number: usize,
+    /// Which site of the plan it had mounted.
+    pub site: usize,
     /// By index of the instance; or why nothing ran.
-    pub(crate) results: Result<Vec<(u32, JobResult)>, String>,
-    pub(crate) counters: Counters,
+    pub results: Result<Vec<(u32, JobResult)>, String>,
+    /// What the transport did, over all connections.
+    pub counters: Counters,
     /// What each connection did, where there are several.
-    pub(crate) connections: Vec<Counters>,
-    pub(crate) credits_granted: Option<u32>,
+    pub connections: Vec<Counters>,
+    /// The server's last grant.
+    pub credits_granted: Option<u32>,
     /// Times the server wanted an operation to be asked for later.
-    pub(crate) jukebox_waits: u64,
-    pub(crate) memory: Option<String>,
+    pub jukebox_waits: u64,
+    /// What pages the buffers were on.
+    pub memory: Option<String>,
     /// What is not at home at this moment.
-    pub(crate) held: Held,
+    pub held: Held,
 }
 
 /// Memory and places of a mount that are in use. Over a run that goes on none may grow but by what
 /// is in flight: `--status-interval` shows a leak.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Held {
+pub struct Held {
     /// Payload buffers that are not in the pool.
-    pub(crate) buffers: usize,
+    pub buffers: usize,
     /// What connections hold.
-    pub(crate) transport: Holdings,
+    pub transport: Holdings,
     /// Memory windows allocated and not given up.
-    pub(crate) windows: u64,
+    pub windows: u64,
 }
 
 enum State<P: Provider> {
@@ -102,7 +106,7 @@ enum State<P: Provider> {
 }
 
 /// See the module documentation.
-pub(crate) struct JobPoller<P: Provider> {
+pub struct JobPoller<P: Provider> {
     state: State<P>,
     backend: MountBackend<P>,
     site: usize,
@@ -131,11 +135,12 @@ impl<P: Provider> JobPoller<P> {
     ///
     /// # Errors
     /// A setting out of range, or no RDMA on this host.
-    pub(crate) fn new(
+    pub fn new(
         provider: P,
         assignment: Assignment,
         events: Sender<Event>,
         pending: Rc<Cell<usize>>,
+        clock: Clock,
         now: Timestamp,
     ) -> Result<Self, client::Error> {
         let Assignment { site, url, mount, endpoint, directory, instances, number, asked } =
@@ -144,7 +149,7 @@ impl<P: Provider> JobPoller<P> {
         let id = client.mount(&mount, now)?;
         Ok(Self {
             state: State::Mounting,
-            backend: MountBackend::new(client, id, &directory, now),
+            backend: MountBackend::new(client, id, &directory, clock, now),
             site,
             url,
             instances,
@@ -162,6 +167,11 @@ impl<P: Provider> JobPoller<P> {
             credits_granted: None,
             memory: None,
         })
+    }
+
+    /// The client and its mount, to be looked at.
+    pub fn client(&self) -> (&Client<P>, MountId) {
+        (&self.backend.client, self.backend.mount)
     }
 
     fn mounting(&mut self, now: Timestamp, stopping: bool) -> Progress {

@@ -62,20 +62,18 @@ pub(crate) struct MountBackend<P: Provider> {
 
 impl<P: Provider> MountBackend<P> {
     /// `directory` is where in the mount the jobs' paths begin.
-    pub(crate) fn new(client: Client<P>, mount: MountId, directory: &str, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        client: Client<P>,
+        mount: MountId,
+        directory: &str,
+        clock: Clock,
+        now: Timestamp,
+    ) -> Self {
         let prefix = match directory {
             "" => String::new(),
             directory => format!("{directory}/"),
         };
-        Self {
-            client,
-            mount,
-            now,
-            clock: Clock::new(),
-            prefix,
-            pool: None,
-            unsized_files: Vec::new(),
-        }
+        Self { client, mount, now, clock, prefix, pool: None, unsized_files: Vec::new() }
     }
 
     /// The mount is made: its buffers can be had.
