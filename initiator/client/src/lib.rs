@@ -31,7 +31,7 @@ pub use mount::{Limits, MountState};
 pub use mountd::{Located, MountOptions, locate};
 pub use rpcrdma::Received;
 
-pub use op::{Done, File, Op, Output, Submission};
+pub use op::{Done, File, Finished, Op, Output, Submission};
 pub use procedure::listing;
 pub use rpcrdma::{Piece, Pieces, SEGMENTS_MAX};
 pub use url::{NFS_RDMA_PORT, NfsUrl, UrlError};

@@ -39,13 +39,17 @@ impl Links {
 
     /// The one whose turn it is.
     #[inline]
-    pub(crate) fn next(&mut self) -> ConnectionId {
-        let id = self.list[self.next].id;
+    pub(crate) fn next(&self) -> ConnectionId {
+        self.list[self.next].id
+    }
+
+    /// It has had it.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
         self.next += 1;
         if self.next == self.list.len() {
             self.next = 0;
         }
-        id
     }
 
     /// It is established. True: now all have been.

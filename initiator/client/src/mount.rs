@@ -4,24 +4,27 @@ mod durable;
 mod kept;
 mod later;
 mod line;
+mod queue;
 mod task;
 
 use std::collections::VecDeque;
 
+use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::{Completed, Endpoint, State};
+use rpcrdma::{Completed, Endpoint, PlainReply, State};
 use verbs::Provider;
 use wire::nfs3::{self, FileHandle};
 use wire::rpc::{Auth, CallTemplate};
 
 use crate::Error;
 use crate::links::Links;
-use crate::op::{Done, File, Op, Output, Submission};
+use crate::op::{Done, File, Finished, Op, Output};
 use crate::procedure::{self, Answer, Placed, Step};
 use crate::walk::Walk;
 use durable::OWN_MAX;
 use kept::Kept;
 use later::Later;
+use queue::Queue;
 use task::{Role, Task};
 
 /// Largest transfers, in bytes.
@@ -59,6 +62,15 @@ impl MountState {
     }
 }
 
+/// How far an operation has come when it is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It has been put into its place, and no more.
+    Submitted,
+    /// It may be started.
+    Checked,
+}
+
 /// One mount.
 pub(crate) struct Mount {
     index: u32,
@@ -72,7 +84,7 @@ pub(crate) struct Mount {
     /// Tasks to be handed to the transport, in order.
     waiting: VecDeque<u32>,
     /// Tasks with results, in order.
-    done: VecDeque<u32>,
+    done: Queue,
     /// Of a soft mount: how long an operation may wait, in nanoseconds, and what it ends with then.
     pub(crate) patience: Option<(u64, rpcrdma::Error)>,
     /// Operations that the server is asked for again later.
@@ -116,7 +128,7 @@ impl Mount {
             tasks: (0..slots).map(|_| Task::vacant(root)).collect(),
             free: (0..slots).rev().collect(),
             waiting: VecDeque::with_capacity(slots as usize),
-            done: VecDeque::with_capacity(slots as usize),
+            done: Queue::new(slots),
             patience: None,
             later: Later::new(slots),
             now: Timestamp(0),
@@ -169,25 +181,24 @@ impl Mount {
     }
 
     /// A place for another operation of the caller's, if there is room.
-    #[inline]
-    pub(crate) fn place(&mut self) -> Option<u32> {
-        let room = self.taken() - (self.kept.own as usize) < self.queue_depth;
-        if room { self.free.pop() } else { None }
+    #[inline(always)]
+    pub(crate) fn place(&mut self) -> Option<(u32, &mut Task)> {
+        if self.taken() - (self.kept.own as usize) >= self.queue_depth {
+            return None;
+        }
+        let slot = self.free.pop()?;
+        Some((slot, self.tasks.get_mut(slot as usize)?))
     }
 
-    /// Takes an operation.
-    #[inline]
-    pub(crate) fn submit<P: Provider>(
+    /// Takes an operation that is not of the usual kind, or cannot go out at once.
+    #[cold]
+    fn submit_any<P: Provider>(
         &mut self,
         slot: u32,
-        submission: Submission,
         endpoint: &mut Endpoint<P>,
         now: Timestamp,
-    ) {
+    ) -> bool {
         let task = &mut self.tasks[slot as usize];
-        task.take(submission);
-        task.since = now;
-        task.role = Role::Plain;
         let refusal = match &self.state {
             MountState::Mounted => {
                 procedure::check(&task.op, &task.buffer, &task.pieces, &self.limits)
@@ -198,10 +209,10 @@ impl Mount {
             Ok(()) => self.enqueue(slot, endpoint, now),
             Err(error) => self.finish_failed(slot, error),
         }
+        true
     }
 
     /// Starts a task, or has it wait for its turn.
-    #[inline]
     fn enqueue<P: Provider>(&mut self, slot: u32, endpoint: &mut Endpoint<P>, now: Timestamp) {
         let task = &mut self.tasks[slot as usize];
         if let Op::Open { .. } = task.op {
@@ -211,7 +222,7 @@ impl Mount {
         if keeps && !self.admit(slot) {
             return;
         }
-        if !self.waiting.is_empty() || !self.start(slot, endpoint, now) {
+        if !self.waiting.is_empty() || !self.start_any(slot, endpoint, now) {
             self.waiting.push_back(slot);
         }
     }
@@ -222,7 +233,7 @@ impl Mount {
         self.now = now;
         while !self.parked
             && let Some(&slot) = self.waiting.front()
-            && self.start(slot, endpoint, now)
+            && self.start(slot, Stage::Checked, endpoint, now)
         {
             self.waiting.pop_front();
         }
@@ -244,8 +255,30 @@ impl Mount {
         }
     }
 
-    /// An RPC of one of the tasks has completed. Returns the bytes copied out of its message.
+    /// An RPC of one of the tasks has completed with a plain reply. True: as usual, and the task has
+    /// its result; otherwise nothing has happened.
     #[inline(always)]
+    pub(crate) fn completed_plain(
+        &mut self,
+        slot: u32,
+        plain: &PlainReply<'_>,
+        buffer: &mut Option<Buffer>,
+    ) -> bool {
+        let Some(task) = self.tasks.get_mut(slot as usize) else { return false };
+        let usual = matches!(task.role, Role::Plain)
+            && procedure::usual(&task.op, plain.rpc, plain.written, &mut task.result).is_some();
+        if usual {
+            // Only one of the two has it.
+            if buffer.is_some() {
+                std::mem::swap(&mut task.buffer, buffer);
+            }
+            self.done.push_back(slot);
+        }
+        usual
+    }
+
+    /// An RPC of one of the tasks has completed. Returns the bytes copied out of its message.
+    #[inline(never)]
     pub(crate) fn completed(
         &mut self,
         slot: u32,
@@ -255,22 +288,20 @@ impl Mount {
         let Some(task) = self.tasks.get_mut(slot as usize) else { return 0 };
         let Completed { result, buffer, pieces, inline, .. } = completed;
         task.take_back((buffer, pieces));
-        let Task { op, walk, buffer, pieces, .. } = task;
+        let Task { op, walk, buffer, pieces, result: output, received, .. } = task;
         let mut answer = Answer { result, inline, buffer, pieces };
-        let mut placed = Placed::default();
+        let mut placed = Placed { output, received, copied: 0 };
         let step = procedure::decode(op, walk, &mut answer, &mut placed);
-        if placed.received.is_some() {
-            task.received = placed.received;
-        }
+        let copied = placed.copied;
         match step {
-            Ok(Step::Finished(output)) => {
-                task.put(Ok(output));
-                self.finish(slot);
-            }
+            Ok(Step::Finished) => match task.role {
+                Role::Plain => self.done.push_back(slot),
+                role => self.finish_own(slot, role),
+            },
             Ok(Step::Again) => self.waiting.push_back(slot),
             Err(error) => self.refused_by_server(slot, error, now),
         }
-        placed.copied
+        copied
     }
 
     /// The server has refused an operation, or its answer is no good.
@@ -291,7 +322,6 @@ impl Mount {
     }
 
     /// A task has its result.
-    #[inline]
     fn finish(&mut self, slot: u32) {
         match self.tasks[slot as usize].role {
             Role::Plain => self.answer(slot),
@@ -313,14 +343,13 @@ impl Mount {
     }
 
     /// Has the caller take the result that is there.
-    #[inline]
     fn answer(&mut self, slot: u32) {
         self.tasks[slot as usize].role = Role::Vacant;
         self.done.push_back(slot);
     }
 
     /// The next result.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_done(&mut self) -> Option<Done> {
         #[cfg(feature = "planted-faults")]
         if let Some(done) = self.twice.pop_front() {
@@ -337,6 +366,23 @@ impl Mount {
         let (buffer, pieces, received) =
             (task.buffer.take(), task.pieces.take(), task.received.take());
         Some(Done { tag, result, buffer, pieces, received })
+    }
+
+    /// Looks at the next result in its place.
+    #[inline(always)]
+    pub(crate) fn look_at_done<R>(&mut self, look: impl FnOnce(Finished<'_>) -> R) -> Option<R> {
+        #[cfg(feature = "planted-faults")]
+        if self.planted.is_some() {
+            let mut done = self.next_done()?;
+            return Some(look(done.finished()));
+        }
+        let slot = self.done.pop_front()?;
+        let task = &mut self.tasks[slot as usize];
+        let Task { tag, result, buffer, pieces, received, .. } = task;
+        let looked = look(Finished { tag: *tag, result, buffer, pieces, received });
+        task.clear();
+        self.free.push(slot);
+        Some(looked)
     }
 
     /// Ends a task that nobody waits for.

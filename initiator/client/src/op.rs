@@ -190,7 +190,53 @@ pub struct Done {
     pub(crate) received: Option<Received>,
 }
 
+/// A finished operation in the client's own memory, to be looked at; see [`Done`] for what is what.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    /// From the submission.
+    pub tag: u64,
+    /// What came of it.
+    pub result: &'a Result<Output, Error>,
+    /// The buffer, to be taken.
+    pub buffer: &'a mut Option<Buffer>,
+    /// Or the pieces.
+    pub pieces: &'a mut Option<Pieces>,
+    /// What was read or listed, where it was left in the memory that it arrived in.
+    pub received: &'a mut Option<Received>,
+}
+
+impl Finished<'_> {
+    /// As [`Done::data`].
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        data(self.result, self.received.as_ref(), self.buffer.as_ref())
+    }
+}
+
+fn data<'a>(
+    result: &Result<Output, Error>,
+    received: Option<&'a Received>,
+    buffer: Option<&'a Buffer>,
+) -> &'a [u8] {
+    let len = match result {
+        Ok(Output::Read { count: len, .. } | Output::Listing { len }) => *len as usize,
+        _ => return &[],
+    };
+    match (received, buffer) {
+        (Some(received), _) => received,
+        (None, Some(buffer)) => &buffer[..len],
+        (None, None) => &[],
+    }
+}
+
 impl Done {
+    /// The same in place.
+    #[cfg(feature = "planted-faults")]
+    pub(crate) fn finished(&mut self) -> Finished<'_> {
+        let Self { tag, result, buffer, pieces, received } = self;
+        Finished { tag: *tag, result, buffer, pieces, received }
+    }
+
     /// An operation that brought no data, or left it in the buffer.
     pub(crate) fn new(tag: u64, result: Result<Output, Error>, buffer: Option<Buffer>) -> Self {
         Self { tag, result, buffer, pieces: None, received: None }
@@ -200,15 +246,7 @@ impl Done {
     /// in memory of the connection, which is given back with this.
     #[must_use]
     pub fn data(&self) -> &[u8] {
-        let len = match self.result {
-            Ok(Output::Read { count: len, .. } | Output::Listing { len }) => len as usize,
-            _ => return &[],
-        };
-        match (&self.received, &self.buffer) {
-            (Some(received), _) => received,
-            (None, Some(buffer)) => &buffer[..len],
-            (None, None) => &[],
-        }
+        data(&self.result, self.received.as_ref(), self.buffer.as_ref())
     }
 
     /// Takes the data out, where it is not in the buffer.

@@ -36,7 +36,6 @@ pub(crate) fn of(op: &Op, walk: &Walk) -> (u32, &'static str) {
 }
 
 /// Checks what can be checked before anything is sent.
-#[inline]
 pub(crate) fn check(
     op: &Op,
     buffer: &Option<Buffer>,
@@ -142,12 +141,12 @@ fn listing_room(buffer_len: usize) -> u32 {
 pub(crate) fn encode(op: &Op, walk: &Walk, room: usize, w: &mut Writer<'_>) -> Result<(), Full> {
     match *op {
         Op::Null => Ok(()),
-        Op::Read { ref file, offset, len } => nfs3::ReadArgs::put(&file.handle, offset, len, w),
-        Op::Write { ref file, offset, len, stable } => {
-            nfs3::WriteArgs::put(&file.handle, offset, len, stable, w)
+        Op::Read { file: File { handle: file }, offset, len: count } => {
+            w.value(&nfs3::ReadArgs { file, offset, count })
         }
-        Op::WriteBack { ref file, offset, len } => {
-            nfs3::WriteArgs::put(&file.handle, offset, len, nfs3::StableHow::Unstable, w)
+        Op::Write { file, offset, len, stable } => put_write(file, offset, len, stable, w),
+        Op::WriteBack { file, offset, len } => {
+            put_write(file, offset, len, nfs3::StableHow::Unstable, w)
         }
         Op::Getattr { ref file } => w.value(&file.handle),
         Op::Setattr { file: File { handle: file }, ref attributes } => {
@@ -190,24 +189,42 @@ pub(crate) fn encode(op: &Op, walk: &Walk, room: usize, w: &mut Writer<'_>) -> R
     }
 }
 
+fn put_write(
+    File { handle: file }: File,
+    offset: u64,
+    count: u32,
+    stable: nfs3::StableHow,
+    w: &mut Writer<'_>,
+) -> Result<(), Full> {
+    w.value(&nfs3::WriteArgs { file, offset, count, stable, data_len: count })
+}
+
 /// What a completed step means.
 pub(crate) enum Step {
-    /// The operation is finished.
-    Finished(Output),
+    /// The operation is finished, and its result in the place for it.
+    Finished,
     /// It goes on with another procedure.
     Again,
 }
 
-/// What became of data that came inline.
-#[derive(Debug, Default)]
-pub(crate) struct Placed {
+/// Where results go.
+pub(crate) struct Placed<'a> {
+    /// What is no bulk data. What was there before has nothing that would have to be dropped.
+    pub(crate) output: &'a mut Result<Output, Error>,
+    /// Data that came inline and was left in its Receive.
+    pub(crate) received: &'a mut Option<Received>,
     /// Bytes of it that were copied into the buffer.
     pub(crate) copied: usize,
-    /// It was left in the Receive.
-    pub(crate) received: Option<Received>,
 }
 
-impl Placed {
+impl Placed<'_> {
+    /// The operation is finished, with this result.
+    #[inline(always)]
+    pub(crate) fn finish(&mut self, output: Output) -> Result<Step, Box<Error>> {
+        put(self.output, output);
+        Ok(Step::Finished)
+    }
+
     /// Leaves a part of the message where it is, or copies it into the buffer.
     fn place(
         &mut self,
@@ -216,7 +233,7 @@ impl Placed {
         buffer: Option<&mut Buffer>,
         procedure: &'static str,
     ) -> Result<(), Box<Error>> {
-        self.received = inline.keep(range.clone());
+        *self.received = inline.keep(range.clone());
         if self.received.is_none() {
             let room = buffer.ok_or(Error::NoBuffer { procedure })?.get_mut(..range.len());
             let what = "it is longer than asked for";
@@ -238,7 +255,7 @@ pub(crate) struct Answer<'a, 'i> {
 
 impl Answer<'_, '_> {
     /// What the transport says.
-    #[inline]
+    #[inline(always)]
     fn reply(&self) -> Result<Reply, Box<Error>> {
         self.result.as_ref().copied().map_err(|error| transport(error))
     }
@@ -252,25 +269,70 @@ impl Answer<'_, '_> {
     }
 }
 
-/// Decodes a reply; `placed` tells where data is that came inline.
+/// What the usual reply to a usual operation says, if it is one: known by a few comparisons.
+/// `written` is what came by Write chunk.
 #[inline(always)]
+pub(crate) fn usual(
+    op: &Op,
+    rpc: &[u8],
+    written: Option<u32>,
+    output: &mut Result<Output, Error>,
+) -> Option<()> {
+    match *op {
+        Op::Read { len, .. } => {
+            let (count, eof) = nfs3::usual::read(rpc)?;
+            if written != Some(count) || count > len {
+                return None;
+            }
+            put(output, Output::Read { count, eof });
+        }
+        Op::Write { len, .. } => {
+            let (count, committed, verifier) = nfs3::usual::write(rpc)?;
+            if count > len {
+                return None;
+            }
+            put(output, Output::Written { count, committed, verifier });
+        }
+        Op::Getattr { .. } => {
+            put(output, Output::Attributes(Some(nfs3::usual::getattr(rpc)?)));
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Puts a result where there is none, so that nothing would have to be dropped.
+#[inline(always)]
+fn put(place: &mut Result<Output, Error>, output: Output) {
+    std::mem::forget(std::mem::replace(place, Ok(output)));
+}
+
+/// Decodes a reply, and puts its results where they belong.
 pub(crate) fn decode(
     op: &Op,
     walk: &mut Walk,
     answer: &mut Answer<'_, '_>,
-    placed: &mut Placed,
+    placed: &mut Placed<'_>,
 ) -> Result<Step, Box<Error>> {
-    let output = match *op {
+    match *op {
         Op::Read { len, .. } => {
             let (count, eof) = read(len, answer, placed)?;
-            Output::Read { count, eof }
+            placed.finish(Output::Read { count, eof })
         }
-        Op::Write { len, .. } | Op::WriteBack { len, .. } => write(len, answer)?.into(),
-        Op::Getattr { .. } => Output::Attributes(Some(getattr(answer)?)),
-        Op::Open { ref path, create } => return advance(path, create, walk, answer),
-        _ => other(op, walk, answer, placed)?,
-    };
-    Ok(Step::Finished(output))
+        Op::Write { len, .. } | Op::WriteBack { len, .. } => {
+            let written = write(len, answer)?.into();
+            placed.finish(written)
+        }
+        Op::Getattr { .. } => {
+            let attributes = getattr(answer)?;
+            placed.finish(Output::Attributes(Some(attributes)))
+        }
+        Op::Open { ref path, create } => advance(path, create, walk, answer, placed),
+        _ => {
+            let output = other(op, walk, answer, placed)?;
+            placed.finish(output)
+        }
+    }
 }
 
 #[inline(never)]
@@ -279,10 +341,14 @@ fn advance(
     create: Option<u32>,
     walk: &mut Walk,
     answer: &Answer<'_, '_>,
+    placed: &mut Placed<'_>,
 ) -> Result<Step, Box<Error>> {
     let (number, name) = walk.procedure(path, create.is_some());
     let mut r = results(answer.message()?, name)?;
-    walk.advance(path, create, number, &mut r)
+    match walk.advance(path, create, number, &mut r)? {
+        Some(opened) => placed.finish(opened),
+        None => Ok(Step::Again),
+    }
 }
 
 /// What is decoded less often.
@@ -291,7 +357,7 @@ fn other(
     op: &Op,
     walk: &Walk,
     answer: &mut Answer<'_, '_>,
-    placed: &mut Placed,
+    placed: &mut Placed<'_>,
 ) -> Result<Output, Box<Error>> {
     let (_, name) = of(op, walk);
     if let Op::Readdirplus { .. } = op {
@@ -372,7 +438,7 @@ fn write(len: u32, answer: &Answer<'_, '_>) -> Result<nfs3::WriteOk, Box<Error>>
 fn read(
     len: u32,
     answer: &mut Answer<'_, '_>,
-    placed: &mut Placed,
+    placed: &mut Placed<'_>,
 ) -> Result<(u32, bool), Box<Error>> {
     let procedure = "READ";
     let reply = answer.reply()?;
@@ -408,7 +474,7 @@ fn read(
 
 /// READDIRPLUS: the reply message stays where it is, or is copied into the buffer, once it is
 /// checked.
-fn listing_len(answer: &mut Answer<'_, '_>, placed: &mut Placed) -> Result<u32, Box<Error>> {
+fn listing_len(answer: &mut Answer<'_, '_>, placed: &mut Placed<'_>) -> Result<u32, Box<Error>> {
     take_listing(answer.message()?)?;
     if let Some(len) = answer.reply()?.in_buffer() {
         return Ok(len);

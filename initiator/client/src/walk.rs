@@ -5,7 +5,7 @@ use wire::xdr::{Full, Reader, Writer};
 
 use crate::Error;
 use crate::op::Output;
-use crate::procedure::{Step, take};
+use crate::procedure::take;
 
 /// How far a walk has come.
 #[derive(Clone, Copy, Debug)]
@@ -60,15 +60,15 @@ impl Walk {
         }
     }
 
-    /// Takes the result of the present step.
+    /// Takes the result of the present step. What was opened, or there is another step.
     pub(crate) fn advance(
         &mut self,
         path: &str,
         create: Option<u32>,
         procedure: u32,
         r: &mut Reader<'_>,
-    ) -> Result<Step, Box<Error>> {
-        let opened = |handle, attributes| Step::Finished(Output::opened(handle, attributes));
+    ) -> Result<Option<Output>, Box<Error>> {
+        let opened = |handle, attributes| Some(Output::opened(handle, attributes));
         let Some((_, end)) = self.next(path) else {
             let attributes = Some(take::<nfs3::GetattrRes, _, _>(r, "GETATTR")?);
             return Ok(opened(self.at, attributes));
@@ -84,20 +84,20 @@ impl Walk {
             self.creating = false;
             let ok = take::<nfs3::CreateRes, _, _>(r, "CREATE").map_err(named)?;
             // A server may create without telling the handle (RFC 1813 §3.3.8): look it up then.
-            return Ok(ok.handle.map_or(Step::Again, |handle| opened(handle, ok.attributes)));
+            return Ok(ok.handle.and_then(|handle| opened(handle, ok.attributes)));
         }
         match take::<nfs3::LookupRes, _, _>(r, "LOOKUP") {
             Ok(ok) if last => Ok(opened(ok.handle, ok.attributes)),
             Ok(ok) => {
                 self.at = ok.handle;
                 self.walked = end;
-                Ok(Step::Again)
+                Ok(None)
             }
             Err(error) => {
                 let none = matches!(*error, Error::Nfs { status: Status::NoEnt, .. });
                 if none && last && create.is_some() {
                     self.creating = true;
-                    return Ok(Step::Again);
+                    return Ok(None);
                 }
                 Err(named(error))
             }

@@ -8,13 +8,15 @@ use wire::rpcrdma::{ErrorBody, Header, Kind as HeaderKind, UsualReply};
 
 use crate::Upcalls;
 use crate::backward::is_call;
-use crate::call::{Completed, Reply};
+use crate::call::{Completed, PlainReply, Reply};
+use crate::config::TransportConfig;
 use crate::connection::Connection;
+use crate::credits::Credits;
 use crate::error::{BadReply, Error, Loss};
 use crate::inline::Inline;
 use crate::planted::planted;
 use crate::reply::{self, Arrival, Offered};
-use crate::request::Matched;
+use crate::request::{Matched, Request};
 use crate::state::State;
 use crate::stats::Counters;
 use crate::work_id::Kind;
@@ -68,8 +70,9 @@ impl<P: Provider> Connection<P> {
         }
     }
 
-    /// A message has arrived. Nearly always it is the usual reply to a call that waits for it.
-    #[inline]
+    /// A message has arrived. Nearly always it is the usual reply to a call that waits for it, and
+    /// nothing is special about that; then it takes no more than this function.
+    #[inline(always)]
     fn on_receive(
         &mut self,
         receive: u32,
@@ -77,16 +80,30 @@ impl<P: Provider> Connection<P> {
         now: Timestamp,
         up: &mut impl Upcalls,
     ) {
+        let Self { receives, slots, credits, counters, backoff, config, .. } = self;
         let len = completion.byte_len;
-        let usual = UsualReply::recognise(self.receives.message(receive, len));
-        let invalidated = completion.invalidated_rkey;
+        let message = receives.message(receive, len);
+        let usual = UsualReply::recognise(message);
         let Some(usual) = usual else { return self.on_message(receive, completion, now, up) };
-        let Some((index, written)) = self.slots.answered_by(&usual, invalidated) else {
+        let Some((index, request)) = slots.awaiting(usual.xid) else {
             return self.on_message(receive, completion, now, up);
         };
-        self.counters.total_rdma_reply += u64::from(written.unwrap_or(0));
+        let Ok(written) = request.answered_by(&usual, completion.invalidated_rkey) else {
+            return self.on_message(receive, completion, now, up);
+        };
+        counters.total_rdma_reply += u64::from(written.unwrap_or(0));
+        counters.recvs += 1;
+        refill(config, credits, usual.xid, usual.credits);
+        backoff.reset();
+        // SAFETY: the Reply has matched this call, and the server has invalidated its key with it,
+        // if the call had one.
+        let complete = unsafe { request.replied() };
+        if complete && hand_over_plain(request, &message[usual.len..], written, up) {
+            let (xid, sending) = (request.xid, request.sending);
+            return self.done_with(index, xid, receive, sending);
+        }
         let outcome = Ok(Arrival::Inline { header_len: usual.len, written });
-        self.replied(index, Matched { receive, len, outcome }, usual.credits, up);
+        self.hand_over_later(index, Matched { receive, len, outcome }, complete, up);
     }
 
     /// Any message: length, version, direction, XID, then its shape.
@@ -106,6 +123,7 @@ impl<P: Provider> Connection<P> {
         // would be given back (RFC 8166 §4.5). Its call is left to the time limit.
         let header = Header::parse(message).ok().filter(|header| reply::is_sound(header, message));
         let awaiting = header.as_ref().and_then(|header| self.slots.awaiting(header.xid));
+        let awaiting = awaiting.map(|(index, _)| index);
         #[cfg(feature = "planted-faults")]
         let awaiting = awaiting.or_else(|| {
             let xid = header.as_ref()?.xid;
@@ -131,34 +149,41 @@ impl<P: Provider> Connection<P> {
         };
         let offered = &self.slots.get(index).offered;
         let outcome = outcome(&header, offered, remote, &mut self.counters);
-        self.replied(index, Matched { receive, len, outcome }, header.credits, up);
-    }
-
-    /// A call has its Reply, with a new grant.
-    #[inline(always)]
-    fn replied(&mut self, index: u32, matched: Matched, grant: u32, up: &mut impl Upcalls) {
-        let grant = grant.saturating_add(u32::from(planted!(self.config, CreditOverUse)));
-        if !(planted!(self.config, LeakCredit) && self.slots.get(index).xid % 64 == 40) {
-            self.credits.replied(grant);
-        }
+        refill(&self.config, &mut self.credits, header.xid, header.credits);
         self.counters.recvs += 1;
         self.backoff.reset();
+        // SAFETY: as above: the Reply has matched this call.
+        let complete = unsafe { self.slots.get(index).replied() };
+        self.hand_over_later(index, Matched { receive, len, outcome }, complete, up);
+    }
+
+    /// A call has its Reply, and the long way is left, or something to wait for: its keys are to be
+    /// invalidated, or its Send is to complete.
+    #[inline(never)]
+    fn hand_over_later(
+        &mut self,
+        index: u32,
+        matched: Matched,
+        complete: bool,
+        up: &mut impl Upcalls,
+    ) {
+        if complete {
+            return self.hand_over(index, matched, up);
+        }
         let request = self.slots.get(index);
+        request.reply = Some(matched);
         if request.any_key() {
-            request.reply = Some(matched);
             self.counters.local_inv_needed += self.slots.invalidate(index);
             return;
         }
-        // SAFETY: the Reply has matched this call, and the server has invalidated its key with it,
-        // if the call had one.
-        unsafe { request.chunks_released() };
-        if request.is_read_by_send() {
-            request.reply = Some(matched);
-            self.counters.replies_before_send += 1;
-            #[cfg(feature = "planted-faults")]
-            self.finish_early(index, up);
-        } else {
-            self.hand_over(index, matched, up);
+        self.counters.replies_before_send += 1;
+        #[cfg(feature = "planted-faults")]
+        if planted!(self.config, ReleaseOnReply) {
+            // SAFETY: none. This is the kernel initiators' mistake, made on purpose, that the test
+            // must catch: the Send may still be read. The memory stays mapped, so what breaks is
+            // the data, not the process.
+            unsafe { self.slots.get(index).payload.reclaim() };
+            self.finish(index, up);
         }
     }
 
@@ -171,20 +196,48 @@ impl<P: Provider> Connection<P> {
             let Some((index, rkey)) = self.slots.next_to_invalidate() else { return };
             ctx.request = index;
             ctx.invalidate = Some(rkey);
-            self.sender.prepared();
+            self.sender.prepared(true);
         }
     }
 
     /// Hands an RPC to its caller that is complete since its Reply waits.
     #[inline(never)]
     pub(crate) fn finish(&mut self, index: u32, up: &mut impl Upcalls) {
-        if let Some(matched) = self.slots.get(index).reply.take() {
+        let Self { slots, receives, .. } = self;
+        let request = slots.get(index);
+        if let Some(Matched {
+            receive,
+            len,
+            outcome: Ok(Arrival::Inline { header_len, written }),
+        }) = request.reply
+        {
+            let message = receives.message(receive, len);
+            let rpc = message.get(header_len..).unwrap_or_default();
+            if hand_over_plain(request, rpc, written, up) {
+                // Nothing is in it that would have to be dropped.
+                std::mem::forget(request.reply.take());
+                let (xid, sending) = (request.xid, request.sending);
+                return self.done_with(index, xid, receive, sending);
+            }
+        }
+        if let Some(matched) = request.reply.take() {
             self.hand_over(index, matched, up);
         }
     }
 
-    /// Hands a complete RPC to its caller.
+    /// An RPC was handed over: its Receive goes back, and its slot, unless its Send has it still.
     #[inline(always)]
+    fn done_with(&mut self, index: u32, xid: u32, receive: u32, sending: bool) {
+        if !(planted!(self.config, NoRepost) && xid.is_multiple_of(32)) {
+            self.receives.release(receive);
+        }
+        if !sending {
+            self.slots.put(index);
+        }
+    }
+
+    /// Hands a complete RPC to its caller.
+    #[inline(never)]
     fn hand_over(&mut self, index: u32, matched: Matched, up: &mut impl Upcalls) {
         let Matched { receive, len, outcome } = matched;
         let request = self.slots.get(index);
@@ -213,12 +266,7 @@ impl<P: Provider> Connection<P> {
         let copied = up.complete(self.id, Completed { token, result, buffer, pieces, inline });
         self.counters.fixup_copy_count += copied as u64;
         self.counters.kept_receives = self.receives.kept;
-        if !(planted!(self.config, NoRepost) && xid.is_multiple_of(32)) {
-            self.receives.release(receive);
-        }
-        if !sending {
-            self.slots.put(index);
-        }
+        self.done_with(index, xid, receive, sending);
     }
 
     /// Ends one request of a connection that is gone: as it stood, or with the cause.
@@ -240,16 +288,34 @@ impl<P: Provider> Connection<P> {
         up.complete(self.id, Completed { token, result, buffer, pieces, inline });
         self.slots.put_if_free(index);
     }
+}
 
-    /// The planted fault: the kernel initiators' mistake, made on purpose.
-    #[cfg(feature = "planted-faults")]
-    fn finish_early(&mut self, index: u32, up: &mut impl Upcalls) {
-        if planted!(self.config, ReleaseOnReply) {
-            // SAFETY: none. This is the fault that the test must catch: the Send may still be
-            // read. The memory stays mapped, so what breaks is the data, not the process.
-            unsafe { self.slots.get(index).payload.reclaim() };
-            self.finish(index, up);
-        }
+/// Hands a complete RPC to its caller, if there is nothing special about it and the caller finds
+/// it usual; otherwise nothing has happened.
+#[inline(always)]
+fn hand_over_plain(
+    request: &mut Request,
+    rpc: &[u8],
+    written: Option<u32>,
+    up: &mut impl Upcalls,
+) -> bool {
+    let token = request.token;
+    if request.long.is_some() {
+        return false;
+    }
+    let Some(buffer) = request.payload.one() else { return false };
+    let taken = up.complete_plain(&PlainReply { token, rpc, written }, buffer);
+    request.pending &= !taken;
+    taken
+}
+
+/// A Reply brings a new grant.
+#[inline(always)]
+fn refill(config: &TransportConfig, credits: &mut Credits, xid: u32, grant: u32) {
+    let _ = config; // Of test-only builds.
+    let grant = grant.saturating_add(u32::from(planted!(config, CreditOverUse)));
+    if !(planted!(config, LeakCredit) && xid % 64 == 40) {
+        credits.replied(grant);
     }
 }
 

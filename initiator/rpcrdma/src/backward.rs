@@ -79,7 +79,8 @@ impl<P: Provider> Connection<P> {
             ctx.sge_count = 1;
             request.send.lend();
             (request.sending, request.gathered) = (true, false);
-            self.sender.prepared();
+            self.counters.sends += 1;
+            self.sender.prepared(false);
         }
     }
 }

@@ -63,7 +63,7 @@ pub enum Payload {
 
 impl Payload {
     /// Its role, the length asked for, if it has room for that, and in how many pieces.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn shape(&self) -> Option<(Role, u32, u32)> {
         let (role, len, room) = match self {
             Self::None => (Role::None, 0, 0),
@@ -124,6 +124,18 @@ pub enum Refusal {
     NotConnected,
     /// This call can never be made.
     Invalid(Box<Error>),
+}
+
+/// The reply of an RPC that nothing is special about: the RPC message came inline, and its call had
+/// one buffer or none.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainReply<'a> {
+    /// From [`Call::token`].
+    pub token: u64,
+    /// The RPC message; its XID is the call's, and it is a reply.
+    pub rpc: &'a [u8],
+    /// As [`Reply::written`].
+    pub written: Option<u32>,
 }
 
 /// A finished RPC.

@@ -9,18 +9,19 @@ mod sleep;
 
 use std::rc::Rc;
 
-use hugepages::{Pool, Region};
+use hugepages::{Buffer, Pool, Region};
 use reactor::Timestamp;
 use verbs::{CmEvent, Completion, CompletionQueue as _, Connection as _, Provider};
 use wire::rpc::RpcError;
 use wire::xdr::{Full, Writer};
 
-use crate::call::{Call, Completed, Refusal};
+use crate::call::{Call, Completed, PlainReply, Refusal};
 use crate::config::{EndpointConfig, TransportConfig};
 use crate::connection::Connection;
 use crate::error::{Error, Loss};
 use crate::holdings::Holdings;
 use crate::payloads::Payloads;
+use crate::plain::{PlainCall, PlainMessage};
 use crate::state::State;
 use crate::stats::Counters;
 use crate::work_id::WorkId;
@@ -51,6 +52,14 @@ pub enum Event {
 
 /// Where results go. One value serves all connections of an endpoint.
 pub trait Upcalls {
+    /// An RPC has completed with a reply that nothing is special about, and `buffer` is its
+    /// caller's again, to be taken. False: it was not looked at, or not found usual; then
+    /// nothing has happened, and it comes by [`Upcalls::complete`].
+    #[inline]
+    fn complete_plain(&mut self, plain: &PlainReply<'_>, buffer: &mut Option<Buffer>) -> bool {
+        let _ = (plain, buffer);
+        false
+    }
     /// An RPC has completed, on both conditions. Returns how many payload bytes were copied out of
     /// the reply message.
     fn complete(&mut self, connection: ConnectionId, completed: Completed<'_>) -> usize;
@@ -188,6 +197,29 @@ impl<P: Provider> Endpoint<P> {
         self.get(id).map(Connection::holdings)
     }
 
+    /// Makes a call about which nothing is special, with one buffer of the mount's pool or none, if
+    /// there is room for it. False otherwise, and nothing has happened: [`Endpoint::call`] does the
+    /// rest, or says why not. `buffer` is taken where there is payload.
+    #[inline(always)] // So that it is made for each kind of call anew, with what is known of it.
+    pub fn call_plain(
+        &mut self,
+        id: ConnectionId,
+        call: PlainCall,
+        buffer: &mut Option<Buffer>,
+        now: Timestamp,
+        rpc: impl PlainMessage,
+    ) -> bool {
+        let place = self.places.get_mut(usize::from(id.index)).filter(|it| it.life == id.life);
+        let Some(Place { connection: Some(connection), touched, .. }) = place else {
+            return false;
+        };
+        let taken = connection.call_plain(call, buffer, now, rpc);
+        if taken && !std::mem::replace(touched, true) {
+            self.touched.push(id.index);
+        }
+        taken
+    }
+
     /// Makes a call. `encode` writes the RPC message with the given XID, up to and including the
     /// length word of a [`Payload::Send`](crate::Payload::Send). The Send goes out with the next
     /// [`Endpoint::flush`]. What the call carries is taken out of it.
@@ -195,7 +227,6 @@ impl<P: Provider> Endpoint<P> {
     /// # Errors
     /// The reason why it was not taken; then it is as it was. [`Refusal::Busy`] means to wait for
     /// [`Upcalls::wake`].
-    #[inline(always)] // So that it is made for each kind of call anew, with what is known of it.
     pub fn call(
         &mut self,
         id: ConnectionId,
@@ -272,19 +303,29 @@ impl<P: Provider> Endpoint<P> {
         let mut gone = 0;
         for at in 0..self.touched.len() {
             let index = self.touched[at];
-            let Some(connection) = &mut self.places[usize::from(index)].connection else {
-                continue;
-            };
-            connection.answer_backward(up);
-            connection.repost(now);
-            connection.invalidate();
-            connection.resend(now, up);
-            if connection.take_wake() {
-                up.wake(connection.id);
+            match &mut self.places[usize::from(index)].connection {
+                Some(connection) if connection.is_calm() => connection.repost(now),
+                Some(_) => gone += usize::from(self.settle_one(index, now, up)),
+                None => {}
             }
-            gone += usize::from(self.after_drain(index, now, up));
         }
         gone
+    }
+
+    /// The same for one connection with more to do than to give Receives back.
+    #[inline(never)]
+    fn settle_one(&mut self, index: u16, now: Timestamp, up: &mut impl Upcalls) -> bool {
+        let Some(connection) = &mut self.places[usize::from(index)].connection else {
+            return false;
+        };
+        connection.answer_backward(up);
+        connection.repost(now);
+        connection.invalidate();
+        connection.resend(now, up);
+        if connection.take_wake() {
+            up.wake(connection.id);
+        }
+        self.after_drain(index, now, up)
     }
 
     /// Looks at connection events and at the clock. Call it every few milliseconds while

@@ -30,6 +30,7 @@ impl<'a> Inline<'a> {
     }
 
     /// The message.
+    #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match &self.receives {

@@ -32,6 +32,7 @@ mod marshal;
 mod memory;
 mod payloads;
 mod piece;
+mod plain;
 mod planted;
 mod receives;
 mod recovery;
@@ -46,17 +47,19 @@ mod source;
 mod state;
 mod stats;
 mod sync;
+mod table;
 mod windows;
 mod work_id;
 mod xid;
 
-pub use call::{Call, Completed, Payload, Refusal, Reply};
+pub use call::{Call, Completed, Payload, PlainReply, Refusal, Reply};
 pub use config::{BufferConfig, EndpointConfig, Registration, TransportConfig};
 pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
 pub use error::{BadReply, Error, Loss};
 pub use holdings::Holdings;
 pub use inline::{Inline, Received};
 pub use piece::{Piece, Pieces, SEGMENTS_MAX};
+pub use plain::{PlainCall, PlainMessage, PlainPayload};
 #[cfg(feature = "planted-faults")]
 pub use planted::{Fault, PlantedFaults};
 pub use recovery::Recovery;

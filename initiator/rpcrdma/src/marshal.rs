@@ -93,7 +93,10 @@ impl<D: ProtectionDomain> Frame<'_, D> {
     pub(crate) fn frame(self, request: &mut Request, ctx: &mut Sendctx) {
         let travel = self.travel;
         self.payload_chunk(request, ctx);
-        let message = self.message_chunk(request, ctx);
+        let message = match &request.long {
+            None => None,
+            Some(_) => self.message_chunk(request, ctx),
+        };
         let start = self.header(request, message);
         let inline_len = match travel {
             _ if message.is_some() => 0,
@@ -156,14 +159,14 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         let (segment, region) = (piece.segment(), piece.region_handle());
         let (segment, bind) = self.windows.bind((slot, place), *key, segment, region, access);
         if let Some(bind) = &bind {
-            *key = Key { rkey: bind.rkey, bound: true };
+            key.bind(bind.rkey);
         }
         (segment, bind)
     }
 
     // req: 8166-3.5.3-4, 8166-4.2.4-1
     /// The message as a chunk of its own, when it is too long to go inline.
-    #[inline]
+    #[cold]
     fn message_chunk(&self, request: &mut Request, ctx: &mut Sendctx) -> Option<Segment> {
         let (Request { long, send, .. }, body_len) = (request, self.shape.body_len);
         let long = long.as_mut()?;
@@ -173,7 +176,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         }
         let (chunk, bind) = self.long_calls.chunk(long, body_len as u32);
         if let Some(bind) = bind {
-            long.key = Key { rkey: bind.rkey, bound: true };
+            long.key.bind(bind.rkey);
             ctx.push_bind(bind);
         }
         long.message.lend();
@@ -249,7 +252,10 @@ impl<D: ProtectionDomain> Frame<'_, D> {
 
 /// Puts a transport header where it ends at the body; returns where it starts.
 #[inline]
-fn put_before_body<const LEN: usize>(room: &mut [u8; HEADER_ROOM], header: &[u8; LEN]) -> usize {
+pub(crate) fn put_before_body<const LEN: usize>(
+    room: &mut [u8; HEADER_ROOM],
+    header: &[u8; LEN],
+) -> usize {
     room[HEADER_ROOM - LEN..].copy_from_slice(header);
     HEADER_ROOM - LEN
 }
@@ -303,10 +309,11 @@ fn inline_body(request: &mut Request, shape: &Shape, travel: Travel) -> usize {
 }
 
 #[inline]
-fn count(counters: &mut Counters, travel: Travel, len: u32) {
+pub(crate) fn count(counters: &mut Counters, travel: Travel, len: u32) {
     let len = u64::from(len);
     match travel {
-        Travel::Nothing | Travel::Gathered => {}
+        Travel::Nothing => {}
+        Travel::Gathered => counters.gathered_sends += 1,
         Travel::Copied => counters.pullup_copy_count += len,
         Travel::ReadChunk => {
             counters.read_chunk_count += 1;

@@ -42,6 +42,14 @@ impl Loan {
         std::mem::forget(self.buffer.replace(buffer));
     }
 
+    /// The same, out of another place.
+    #[inline(always)]
+    pub(crate) fn put_from(&mut self, from: &mut Option<Buffer>) {
+        debug_assert!(self.buffer.is_none(), "there is a buffer already");
+        // Nothing is in the place that would have to be dropped.
+        std::mem::forget(std::mem::replace(&mut self.buffer, from.take()));
+    }
+
     /// Gives the buffer to the NIC.
     #[inline]
     pub(crate) fn lend(&mut self) {
@@ -68,6 +76,12 @@ impl Loan {
     #[inline]
     pub(crate) fn take(&mut self) -> Option<Buffer> {
         if self.lent { None } else { self.buffer.take() }
+    }
+
+    /// The place for the buffer, unless that is lent.
+    #[inline]
+    pub(crate) fn place(&mut self) -> Option<&mut Option<Buffer>> {
+        if self.lent { None } else { Some(&mut self.buffer) }
     }
 
     /// The buffer to read or write, if it is ours.

@@ -79,7 +79,9 @@ impl Piece {
         if self.loan.is_lent() {
             // SAFETY: the caller's promise.
             unsafe { self.loan.reclaim() };
-            self.registered = None;
+            if self.registered.is_some() {
+                self.registered = None;
+            }
         }
     }
 
@@ -105,6 +107,19 @@ impl Piece {
     #[inline]
     pub(crate) fn region_handle(&self) -> Option<RegionHandle> {
         self.registered.as_ref()?.handle
+    }
+
+    /// Takes a buffer over, of the connection's pool, of whose bytes the first `len` are meant.
+    #[inline(always)]
+    pub(crate) fn hold_one(&mut self, buffer: &mut Option<Buffer>, len: u32) {
+        self.loan.put_from(buffer);
+        (self.offset, self.len) = (0, len);
+    }
+
+    /// Gives it to the NIC.
+    #[inline(always)]
+    pub(crate) fn lend(&mut self) {
+        self.loan.lend();
     }
 
     /// Whether there is nothing here.
@@ -218,7 +233,7 @@ impl Default for Held {
 
 impl Held {
     /// Takes the memory of a call; there is none here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hold(&mut self, payload: Payload) {
         match (self, payload) {
             (
@@ -289,6 +304,24 @@ impl Held {
     /// Ends the use of registrations of memory that was not lent after all.
     pub(crate) fn unregister(&mut self) {
         self.pieces_mut().iter_mut().for_each(|piece| piece.registered = None);
+    }
+
+    /// The place for one buffer, where nothing is held.
+    #[inline(always)]
+    pub(crate) fn vacant(&mut self) -> Option<&mut Piece> {
+        match self {
+            Self::One(piece) => Some(piece),
+            Self::Many(_) => None,
+        }
+    }
+
+    /// The caller's one buffer, if that is what is held and it is ours: the place that it is in.
+    #[inline]
+    pub(crate) fn one(&mut self) -> Option<&mut Option<Buffer>> {
+        match self {
+            Self::One(piece) => piece.loan.place(),
+            Self::Many(_) => None,
+        }
     }
 
     /// The caller's memory, for the caller; nothing is held then.

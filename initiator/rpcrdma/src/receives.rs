@@ -9,11 +9,14 @@ use verbs::{Connection, PostError, RecvWr};
 use crate::config::TransportConfig;
 use crate::memory::Loan;
 use crate::stats::Counters;
+use crate::table::Table;
 use crate::work_id::{Kind, WorkId};
 
 /// Receive side of one connection.
 pub(crate) struct Receives {
-    loans: Box<[Loan]>,
+    loans: Table<Loan>,
+    /// How many are used; the table may have more.
+    count: u32,
     repost: Vec<u32>,
     posted: u32,
     /// Bytes each may take: what the server was told.
@@ -29,9 +32,10 @@ pub(crate) struct Receives {
 impl Receives {
     /// Takes `count` buffers of a pool, all due for posting, and for spares what is left in it.
     pub(crate) fn new(pool: &Pool, count: u32, config: &TransportConfig) -> Self {
-        let take = |_| Loan::ours_of(pool.alloc());
+        let take = |number| Loan::ours_of(if number < count { pool.alloc() } else { None });
         Self {
-            loans: (0..count).map(take).collect(),
+            loans: Table::new(count, take),
+            count,
             repost: (0..count).collect(),
             posted: 0,
             message_len_max: config.inline_receive,
@@ -53,7 +57,7 @@ impl Receives {
         }
         let Self { loans, repost, message_len_max, .. } = self;
         let chain = repost.iter().map(|&index| {
-            let loan = &mut loans[index as usize];
+            let loan = &mut loans[index];
             loan.lend();
             let sge = loan.sge(0, *message_len_max as usize);
             RecvWr { wr_id: id.with(Kind::Receive, index), sge }
@@ -76,15 +80,17 @@ impl Receives {
     ///
     /// # Safety
     /// The completion was just polled.
+    #[inline]
     pub(crate) unsafe fn arrived(&mut self, index: u32) {
         self.posted -= 1;
         // SAFETY: the Receive that named this buffer has completed.
-        unsafe { self.loans[index as usize].reclaim() };
+        unsafe { self.loans[index].reclaim() };
     }
 
     /// The first `len` bytes of a message that has arrived.
+    #[inline(always)]
     pub(crate) fn message(&self, index: u32, len: u32) -> &[u8] {
-        match self.loans[index as usize].shared() {
+        match self.loans[index].shared() {
             Some(buffer) => &buffer[..(len as usize).min(buffer.len())],
             None => &[],
         }
@@ -92,7 +98,7 @@ impl Receives {
 
     /// Takes the buffer of a message out and puts a spare one in its place, if there is one.
     pub(crate) fn keep(&mut self, index: u32) -> Option<Buffer> {
-        let loan = &mut self.loans[index as usize];
+        let loan = &mut self.loans[index];
         loan.shared()?;
         let spare = self.spares.alloc()?;
         let kept = loan.take();
@@ -102,6 +108,7 @@ impl Receives {
     }
 
     /// The message has been dealt with.
+    #[inline]
     pub(crate) fn release(&mut self, index: u32) {
         self.repost.push(index);
     }
@@ -113,7 +120,7 @@ impl Receives {
 
     /// Receives that are neither posted nor due for it.
     pub(crate) fn missing(&self) -> u32 {
-        (self.loans.len() - self.repost.len()) as u32 - self.posted
+        self.count - self.repost.len() as u32 - self.posted
     }
 
     /// The queue pair is gone: all buffers are ours, and due for posting to the next one.
@@ -124,7 +131,7 @@ impl Receives {
         // SAFETY: the caller says that no Receive is left to be filled.
         self.loans.iter_mut().for_each(|loan| unsafe { loan.reclaim() });
         self.repost.clear();
-        self.repost.extend(0..self.loans.len() as u32);
+        self.repost.extend(0..self.count);
         self.posted = 0;
     }
 }

@@ -5,7 +5,7 @@
 //! slot's header buffer has two owners, the RPC and the Send: neither alone recycles it.
 
 use verbs::WindowAccess;
-use wire::rpcrdma::HEADER_MIN;
+use wire::rpcrdma::{HEADER_MIN, UsualReply};
 
 use crate::Error;
 use crate::connection::HEADER_ROOM;
@@ -87,6 +87,12 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The window is bound under this key.
+    #[inline]
+    pub(crate) fn bind(&mut self, rkey: u32) {
+        *self = Self { rkey, bound: true };
+    }
+
     /// It is this key that has ended; says whether it is.
     fn end(&mut self, rkey: u32) -> bool {
         let is_this = self.bound && self.rkey == rkey;
@@ -100,6 +106,40 @@ impl Request {
     #[inline]
     pub(crate) fn awaits(&self, xid: u32) -> bool {
         self.pending && self.reply.is_none() && self.xid == xid
+    }
+
+    /// The bytes that came by Write chunk with this Reply, if it returns what the call offered; the
+    /// call's key, if one was invalidated with it, has ended. `Err`: something is not as it should
+    /// be, and nothing has changed.
+    #[inline(always)]
+    pub(crate) fn answered_by(
+        &mut self,
+        reply: &UsualReply,
+        invalidated: Option<u32>,
+    ) -> Result<Option<u32>, ()> {
+        let written = match &reply.write {
+            None => self.offered.none_returned(),
+            Some(segment) => Some(self.offered.returned_one(segment).ok_or(())?),
+        };
+        match invalidated {
+            Some(rkey) if !self.end_key(rkey) => Err(()),
+            _ => Ok(written),
+        }
+    }
+
+    /// The Reply is here: takes back what the server alone could reach. Says whether the call is
+    /// complete; its keys are to be invalidated, or its Send is to complete, otherwise.
+    ///
+    /// # Safety
+    /// As [`Request::chunks_released`], but that keys may be valid.
+    #[inline(always)]
+    pub(crate) unsafe fn replied(&mut self) -> bool {
+        if self.any_key() {
+            return false;
+        }
+        // SAFETY: the caller's promise, and no key is left.
+        unsafe { self.chunks_released() };
+        !self.is_read_by_send()
     }
 
     /// Both conditions: the Reply is here, with the call's keys invalidated, and no Send reads the
@@ -255,7 +295,7 @@ impl Limits {
     /// Chooses the cheapest way for a call's payload that the limits allow (RFC 8166 §3.3,
     /// §3.4). Chunks are offered only where the data may not fit inline: a server uses what it is
     /// offered.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn choose(&self, shape: &Shape) -> Travel {
         let (len, data) = (shape.payload_len as usize, padded(shape.payload_len));
         let call = HEADER_MIN + shape.body_len;

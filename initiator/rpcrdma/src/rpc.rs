@@ -170,7 +170,8 @@ impl<P: Provider> Connection<P> {
         }
         request.sent_ns = now.0;
         self.credits.take();
-        self.sender.prepared();
+        self.counters.sends += 1;
+        self.sender.prepared(travel == Travel::Gathered);
         Ok(())
     }
 
@@ -197,6 +198,13 @@ impl<P: Provider> Connection<P> {
 
     fn ring_has_room(&self) -> bool {
         self.sender.getter.has_room(self.windows.wrs_per_call(1))
+    }
+
+    /// Whether it is established, and nobody and nothing on it waits for room.
+    #[inline]
+    pub(crate) fn is_calm(&self) -> bool {
+        let waits = self.parked || !self.backlog.is_empty() || self.slots.any_to_invalidate();
+        self.state == State::Established && !waits && !self.slots.has_resend()
     }
 
     /// Whether a caller that was told to wait may try again.
@@ -230,6 +238,7 @@ impl<P: Provider> Connection<P> {
     }
 
     /// Gives Receives that were dealt with back to the NIC.
+    #[inline]
     pub(crate) fn repost(&mut self, now: Timestamp) {
         let Some(link) = self.link.as_mut().filter(|_| self.state == State::Established) else {
             return;

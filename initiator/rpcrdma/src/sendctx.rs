@@ -29,6 +29,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use verbs::{RegionHandle, Sge, WindowAccess, WindowHandle};
 
 use crate::sync::{Arc, AtomicU32, Cell, hand_over};
+use crate::table::Table;
 
 /// SGEs in one Send: header and inline body together, gathered payload, its XDR pad.
 pub const SGES_MAX: usize = 2 + crate::SEGMENTS_MAX;
@@ -54,6 +55,8 @@ pub struct Sendctx {
     pub request: u32,
     /// Send Queue entries: the Send and whatever is chained in front of it.
     wrs: u32,
+    /// And those of all Sends before, wrapping.
+    wrs_end: u32,
 }
 
 impl Sendctx {
@@ -101,7 +104,10 @@ pub struct Bind {
 }
 
 struct Ring {
-    slots: Box<[Cell<Sendctx>]>,
+    /// A slot's number leads to it. There may be more than are ever handed out at a time.
+    slots: Table<Cell<Sendctx>>,
+    /// How many are.
+    len: u32,
     /// Number of the last slot handed out; the getter's.
     head: AtomicU32,
     /// Number of the last slot released; the putter's.
@@ -123,43 +129,22 @@ unsafe impl Sync for Ring {}
 pub fn ring(slots: u32, send_wr_max: u32) -> (Getter, Putter) {
     assert!(slots > 0 && slots < 1 << 31 && send_wr_max > 0, "a ring needs slots and a queue");
     let ring = Arc::new(Ring {
-        slots: (0..slots).map(|_| Cell::default()).collect(),
+        slots: Table::new(slots, |_| Cell::default()),
+        len: slots,
         head: AtomicU32::new(0),
         tail: AtomicU32::new(0),
         wrs_released: AtomicU32::new(0),
     });
     let limit = Limit { number: slots, wrs: send_wr_max };
-    let getter =
-        Getter { ring: ring.clone(), head: Place::START, wrs_taken: 0, send_wr_max, limit };
-    (getter, Putter { ring, tail: Place::START })
-}
-
-/// A position in the ring: a number that never repeats within 2³² Sends, and the index it maps to.
-/// The length is no power of two, so the index wraps by compare.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    number: u32,
-    index: usize,
-}
-
-impl Place {
-    const START: Self = Self { number: 0, index: 0 };
-
-    fn next(self, len: usize) -> Self {
-        let index = if self.index + 1 == len { 0 } else { self.index + 1 };
-        Self { number: self.number.wrapping_add(1), index }
-    }
-
-    fn prev(self, len: usize) -> Self {
-        let index = if self.index == 0 { len - 1 } else { self.index - 1 };
-        Self { number: self.number.wrapping_sub(1), index }
-    }
+    let getter = Getter { ring: ring.clone(), head: 0, wrs_taken: 0, send_wr_max, limit };
+    (getter, Putter { ring, tail: 0 })
 }
 
 /// The sender's end.
 pub struct Getter {
     ring: Arc<Ring>,
-    head: Place,
+    /// The number of the last slot taken.
+    head: u32,
     wrs_taken: u32,
     send_wr_max: u32,
     /// As of when the putter's side was last looked at, which is not before it is needed.
@@ -178,7 +163,7 @@ struct Limit {
 impl Getter {
     /// Takes the next slot, which is empty, for a Send of `wrs` work requests. `None`: the queue is
     /// full, wait for a completion.
-    #[inline]
+    #[inline(always)]
     pub fn get(&mut self, wrs: u32) -> Option<&mut Sendctx> {
         if !self.is_within(self.limit, wrs) {
             self.limit = self.look();
@@ -186,16 +171,16 @@ impl Getter {
                 return None;
             }
         }
-        self.head = self.head.next(self.ring.slots.len());
+        self.head = self.head.wrapping_add(1);
         self.wrs_taken = self.wrs_taken.wrapping_add(wrs);
         // SAFETY: the slot was free (its number is above what the putter has seen as head), so
         // neither the putter nor the NIC reaches it until the head is published below and the
         // Send posted; `&mut self` keeps the reference unique on this side.
-        let slot = unsafe { &mut *self.ring.slots[self.head.index].get() };
-        slot.wrs = wrs;
+        let slot = unsafe { &mut *self.ring.slots[self.head].get() };
+        (slot.wrs, slot.wrs_end) = (wrs, self.wrs_taken);
         // The putter looks at this slot only after a completion of its Send, which is posted
         // after the caller is done with the reference.
-        self.ring.head.store(self.head.number, hand_over());
+        self.ring.head.store(self.head, hand_over());
         Some(slot)
     }
 
@@ -207,51 +192,52 @@ impl Getter {
 
     #[inline]
     fn is_within(&self, limit: Limit, wrs: u32) -> bool {
-        limit.number != self.head.number && limit.wrs.wrapping_sub(self.wrs_taken) >= wrs
+        limit.number != self.head && limit.wrs.wrapping_sub(self.wrs_taken) >= wrs
     }
 
     /// The limit now. The putter only ever moves it on, so an earlier one is safe too.
+    #[cold]
     fn look(&self) -> Limit {
         Limit {
-            number: self.ring.tail.load(Acquire).wrapping_add(self.ring.slots.len() as u32),
+            number: self.ring.tail.load(Acquire).wrapping_add(self.ring.len),
             wrs: self.ring.wrs_released.load(Relaxed).wrapping_add(self.send_wr_max),
         }
     }
 
     /// Gives back the slot of the latest [`Getter::get`], whose Send was never posted.
     pub fn unget(&mut self) {
-        debug_assert_ne!(self.head.number, self.ring.tail.load(Relaxed), "unget without get");
+        debug_assert_ne!(self.head, self.ring.tail.load(Relaxed), "unget without get");
         // SAFETY: the slot is the one that `get` handed out last and nothing was posted from it:
         // it is still the getter's.
-        let slot = unsafe { &mut *self.ring.slots[self.head.index].get() };
+        let slot = unsafe { &mut *self.ring.slots[self.head].get() };
         slot.clear();
         self.wrs_taken = self.wrs_taken.wrapping_sub(slot.wrs);
-        self.head = self.head.prev(self.ring.slots.len());
-        self.ring.head.store(self.head.number, hand_over());
+        self.head = self.head.wrapping_sub(1);
+        self.ring.head.store(self.head, hand_over());
     }
 
     /// The number of the slot taken last; it goes into the Send's work request id.
+    #[inline]
     #[must_use]
     pub fn head(&self) -> u32 {
-        self.head.number
+        self.head
     }
 
     /// The `count` slots taken last, oldest first, with their numbers: the chain to post.
     ///
     /// None of them may have been posted yet.
-    pub fn latest(&self, count: u32) -> impl ExactSizeIterator<Item = (u32, &Sendctx)> {
-        let len = self.ring.slots.len();
-        let back = count as usize;
-        assert!(back <= len, "a chain is no longer than the ring");
-        let mut place = self.head;
-        place.number = place.number.wrapping_sub(count);
-        place.index =
-            if place.index >= back { place.index - back } else { place.index + len - back };
-        (0..back).map(move |_| {
-            place = place.next(len);
+    #[inline]
+    pub fn latest(&self, count: u32) -> impl Iterator<Item = (u32, &Sendctx)> {
+        assert!(count <= self.ring.len, "a chain is no longer than the ring");
+        let mut number = self.head.wrapping_sub(count);
+        std::iter::from_fn(move || {
+            if number == self.head {
+                return None;
+            }
+            number = number.wrapping_add(1);
             // SAFETY: taken and not yet posted, so no completion can name it and the putter does
             // not reach it; shared access from `&self` excludes `get` and `unget`.
-            (place.number, unsafe { &*self.ring.slots[place.index].shared() })
+            Some((number, unsafe { &*self.ring.slots[number].shared() }))
         })
     }
 }
@@ -259,7 +245,8 @@ impl Getter {
 /// The completion handler's end.
 pub struct Putter {
     ring: Arc<Ring>,
-    tail: Place,
+    /// The number of the last slot released.
+    tail: u32,
 }
 
 /// A completion for a Send that is not in flight: of an earlier life, or reported twice.
@@ -283,7 +270,7 @@ impl Putter {
         release: impl FnMut(&Sendctx),
     ) -> Result<u32, StaleCompletion> {
         let head = self.ring.head.load(Acquire);
-        let tail = self.tail.number;
+        let tail = self.tail;
         let in_flight = head.wrapping_sub(tail);
         let count = number.wrapping_sub(tail);
         if count == 0 || count > in_flight {
@@ -304,27 +291,27 @@ impl Putter {
     /// Slots handed out and not released.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.ring.head.load(Acquire).wrapping_sub(self.tail.number)
+        self.ring.head.load(Acquire).wrapping_sub(self.tail)
     }
 
+    #[inline]
     fn walk(&mut self, count: u32, mut release: impl FnMut(&Sendctx)) {
-        let slots = &self.ring.slots[..];
-        let mut wrs = self.ring.wrs_released.load(Relaxed);
-        let mut place = self.tail;
-        for _ in 0..count {
-            place = place.next(slots.len());
+        let end = self.tail.wrapping_add(count);
+        let (mut number, mut wrs) = (self.tail, self.ring.wrs_released.load(Relaxed));
+        while number != end {
+            number = number.wrapping_add(1);
             // SAFETY: the number is in (tail, head] and its Send has completed, so the NIC is done
             // with it and the getter will not reach it before the tail is published below.
-            let slot = unsafe { &mut *slots[place.index].get() };
+            let slot = unsafe { &mut *self.ring.slots[number].get() };
             release(slot);
-            wrs = wrs.wrapping_add(slot.wrs);
+            wrs = slot.wrs_end;
             slot.clear();
         }
-        self.tail = place;
+        self.tail = end;
         // One Release for the batch. The getter's Acquire of the tail also covers the work
         // request count, which is stored before it.
         self.ring.wrs_released.store(wrs, Relaxed);
-        self.ring.tail.store(self.tail.number, hand_over());
+        self.ring.tail.store(end, hand_over());
     }
 }
 

@@ -149,8 +149,8 @@ impl Oracle {
         use std::sync::atomic::Ordering::Relaxed;
         let Self { sends: Sends { getter, .. }, completions: Completions { putter, .. }, .. } =
             self;
-        getter.head.number = number;
-        putter.tail.number = number;
+        getter.head = number;
+        putter.tail = number;
         getter.ring.head.store(number, Relaxed);
         getter.ring.tail.store(number, Relaxed);
         getter.limit = getter.look();

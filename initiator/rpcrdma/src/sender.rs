@@ -7,8 +7,6 @@
 //! a key to be invalidated: its RPC cannot complete before. Other unsignaled Sends pin nothing but their own request slots,
 //! of which there are 2 N more than calls in flight, so a queue that falls silent loses nothing.
 
-use std::slice;
-
 use verbs::{Connection, Op, PostError, SendWr};
 
 use crate::sendctx::{self, Bind, Getter, Putter, Sendctx};
@@ -33,9 +31,14 @@ impl Sender {
         Self { getter, putter, signals: Signals::new(signal_every), prepared: 0, used: false }
     }
 
-    /// The slot taken last will be part of the next chain.
-    pub(crate) fn prepared(&mut self) {
+    /// The slot taken last will be part of the next chain. `payload_waits`: a caller's payload is
+    /// not given back before its work request has completed.
+    #[inline]
+    pub(crate) fn prepared(&mut self, payload_waits: bool) {
         self.prepared += 1;
+        if payload_waits {
+            self.signals.payload = self.getter.head();
+        }
     }
 
     /// Whether there is a chain to post.
@@ -59,16 +62,18 @@ impl Sender {
         let count = std::mem::take(&mut self.prepared);
         self.used = true;
         let Self { getter, signals, .. } = self;
-        let mut behind = count;
-        let places = getter.latest(count).map(|(number, ctx)| {
-            behind -= 1;
-            let signaled = signals.next(ctx, behind);
-            counters.signaled_sends += u64::from(signaled);
-            counters.gathered_sends += u64::from(ctx.gathered);
-            counters.sends += u64::from(ctx.invalidate.is_none());
-            (ctx, main_request(ctx, id.with(Kind::Send, number), signaled))
-        });
-        let chain = WorkRequests { places, binds: None };
+        let last = getter.head();
+        let mark = signals.next(last);
+        let signaled = &mut counters.signaled_sends;
+        let chain = Chain {
+            places: getter.latest(count),
+            id: id.with(Kind::Send, 0),
+            last,
+            mark,
+            signals,
+            signaled,
+            bound: None,
+        };
         // SAFETY: every SGE names a buffer that its request has lent (`Loan::lend`); it is
         // reclaimed only by the walk up to this Send's completion, or after the drain. A window
         // and its region live as long as the queue pair; the bytes bound are lent until the key is
@@ -82,40 +87,54 @@ impl Sender {
 
 /// The work requests of places in the ring, in order: windows are bound right before their Send.
 /// Most places have one work request and no more.
-struct WorkRequests<'a, I> {
-    /// Places, each with its last work request.
+struct Chain<'a, 's, I> {
     places: I,
-    /// Those of the present place that are left, after its first.
-    binds: Option<(slice::Iter<'a, Bind>, SendWr<'a>)>,
+    /// Of their work requests, but for the number of the place.
+    id: u64,
+    /// The number of the last place.
+    last: u32,
+    /// The next one that asks for a completion; behind the last one if there is none.
+    mark: u32,
+    signals: &'s mut Signals,
+    signaled: &'s mut u64,
+    /// The present place, of whose windows the first is bound, and how many of the others are.
+    bound: Option<(u32, &'a Sendctx, usize)>,
 }
 
-impl<'a, I: Iterator<Item = (&'a Sendctx, SendWr<'a>)>> Iterator for WorkRequests<'a, I> {
+impl<'a, I: Iterator<Item = (u32, &'a Sendctx)>> Iterator for Chain<'a, '_, I> {
     type Item = SendWr<'a>;
 
     #[inline]
     fn next(&mut self) -> Option<SendWr<'a>> {
-        if let Some((binds, main)) = &mut self.binds {
-            let (next, main) = (binds.next(), *main);
-            return match next {
-                Some(bind) => Some(bind_request(bind, main.wr_id)),
-                None => {
-                    self.binds = None;
-                    Some(main)
+        let (number, ctx) = match &mut self.bound {
+            None => {
+                let (number, ctx) = self.places.next()?;
+                if let Some(bind) = &ctx.bind {
+                    self.bound = Some((number, ctx, 0));
+                    return Some(bind_request(bind, self.id | u64::from(number)));
                 }
-            };
+                (number, ctx)
+            }
+            Some((number, ctx, more)) => {
+                if let Some(bind) = ctx.more_binds.get(*more) {
+                    *more += 1;
+                    return Some(bind_request(bind, self.id | u64::from(*number)));
+                }
+                let place = (*number, *ctx);
+                self.bound = None;
+                place
+            }
+        };
+        let signaled = number == self.mark;
+        if signaled {
+            self.signals.marked(number);
+            self.mark = self.signals.next(self.last);
+            *self.signaled += 1;
         }
-        let (ctx, main) = self.places.next()?;
-        let Some(bind) = &ctx.bind else { return Some(main) };
-        self.binds = Some((ctx.more_binds.iter(), main));
-        Some(bind_request(bind, main.wr_id))
+        let op = ctx.invalidate.map_or(Op::Send, |rkey| Op::LocalInvalidate { rkey });
+        let wr_id = self.id | u64::from(number);
+        Some(SendWr { wr_id, sges: ctx.sges(), op, signaled, fence: false })
     }
-}
-
-/// The Send of a place, or the invalidation that goes through it.
-#[inline]
-fn main_request(ctx: &Sendctx, wr_id: u64, signaled: bool) -> SendWr<'_> {
-    let op = ctx.invalidate.map_or(Op::Send, |rkey| Op::LocalInvalidate { rkey });
-    SendWr { wr_id, sges: ctx.sges(), op, signaled, fence: false }
 }
 
 #[inline]
@@ -135,61 +154,87 @@ fn bind_request<'a>(bind: &Bind, wr_id: u64) -> SendWr<'a> {
 #[derive(Debug)]
 struct Signals {
     every: u32,
-    since: u32,
-    payload_waits: bool,
+    /// The last one that was.
+    marked: u32,
+    /// The last one whose completion a caller's payload waits for, or the last one that was
+    /// signaled, if that came later.
+    payload: u32,
 }
 
 impl Signals {
     fn new(every: u32) -> Self {
-        Self { every, since: 0, payload_waits: false }
+        Self { every, marked: 0, payload: 0 }
     }
 
-    /// Whether this Send, with `behind` more after it in its chain, asks for a completion.
+    /// The next Send that asks for a completion, of a chain that ends with `last`; `last` + 1 where
+    /// there is none.
     #[inline]
-    fn next(&mut self, ctx: &Sendctx, behind: u32) -> bool {
-        self.since += 1;
-        self.payload_waits |= ctx.gathered || ctx.invalidate.is_some();
-        let due = self.since >= self.every;
-        let signaled =
-            if behind == 0 { due || self.payload_waits } else { due && behind >= self.every };
-        if signaled {
-            self.since = 0;
-            self.payload_waits = false;
+    fn next(&self, last: u32) -> u32 {
+        let (since, waits) = (last.wrapping_sub(self.marked), self.payload != self.marked);
+        if since >= 2 * self.every {
+            self.marked.wrapping_add(self.every)
+        } else if since > 0 && (since >= self.every || waits) {
+            last
+        } else {
+            last.wrapping_add(1)
         }
-        signaled
+    }
+
+    #[inline]
+    fn marked(&mut self, number: u32) {
+        // Sends complete in order: payload of those up to it waits no longer than for it.
+        if self.payload.wrapping_sub(self.marked) <= number.wrapping_sub(self.marked) {
+            self.payload = number;
+        }
+        self.marked = number;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Sendctx, Signals};
+    use super::Signals;
 
-    fn chain(signals: &mut Signals, gathered: &[bool]) -> Vec<bool> {
-        let mut ctx = Sendctx::default();
-        let behind = (0..gathered.len() as u32).rev();
-        let sends = gathered.iter().zip(behind);
-        sends
-            .map(|(&gathered, behind)| {
-                ctx.gathered = gathered;
-                signals.next(&ctx, behind)
+    /// Which Sends of a chain are marked, that comes behind `number`.
+    fn chain_behind(number: &mut u32, signals: &mut Signals, gathered: &[bool]) -> Vec<bool> {
+        let (first, last) = (*number, number.wrapping_add(gathered.len() as u32));
+        let numbers = (0..gathered.len() as u32).map(|at| first.wrapping_add(1 + at));
+        for (number, _) in numbers.clone().zip(gathered).filter(|(_, gathered)| **gathered) {
+            signals.payload = number;
+        }
+        *number = last;
+        let mut mark = signals.next(last);
+        numbers
+            .map(|number| {
+                let signaled = number == mark;
+                if signaled {
+                    signals.marked(number);
+                    mark = signals.next(last);
+                }
+                signaled
             })
             .collect()
     }
 
+    fn chain(signals: &mut Signals, gathered: &[bool]) -> Vec<bool> {
+        chain_behind(&mut 0, signals, gathered)
+    }
+
     #[test]
     fn single_sends_are_signaled_every_nth() {
-        let mut signals = Signals::new(7);
-        let marks: Vec<bool> = (0..21).flat_map(|_| chain(&mut signals, &[false])).collect();
+        let (mut signals, mut number) = (Signals::new(7), 0);
+        let mut one = || chain_behind(&mut number, &mut signals, &[false]);
+        let marks: Vec<bool> = (0..21).flat_map(|_| one()).collect();
         let at: Vec<usize> = (0..21).filter(|&i| marks[i]).collect();
         assert_eq!(at, [6, 13, 20], "the count reloads to the full batch");
     }
 
     #[test]
     fn gathered_payload_never_waits_for_a_later_send() {
-        let mut signals = Signals::new(7);
-        assert_eq!(chain(&mut signals, &[true]), [true]);
-        assert_eq!(chain(&mut signals, &[true, false, false]), [false, false, true]);
-        assert_eq!(chain(&mut signals, &[false]), [false]);
+        let (mut signals, mut number) = (Signals::new(7), 0);
+        let mut chain = |gathered: &[bool]| chain_behind(&mut number, &mut signals, gathered);
+        assert_eq!(chain(&[true]), [true]);
+        assert_eq!(chain(&[true, false, false]), [false, false, true]);
+        assert_eq!(chain(&[false]), [false]);
     }
 
     #[test]
@@ -206,6 +251,26 @@ mod tests {
         let marks = chain(&mut signals, &[false; 32]);
         let at: Vec<usize> = (0..32).filter(|&i| marks[i]).collect();
         assert_eq!(at, [6, 13, 20, 31]);
+    }
+
+    #[test]
+    fn payload_behind_a_mark_still_waits() {
+        let mut signals = Signals::new(7);
+        let mut gathered = [false; 16];
+        gathered[10] = true;
+        let marks = chain(&mut signals, &gathered);
+        let at: Vec<usize> = (0..16).filter(|&i| marks[i]).collect();
+        assert_eq!(at, [6, 15], "the second mark is for the payload");
+    }
+
+    #[test]
+    fn numbers_that_wrap_change_nothing() {
+        let mut number = u32::MAX - 3;
+        let mut signals = Signals { every: 7, marked: number, payload: number };
+        let marks = chain_behind(&mut number, &mut signals, &[false; 32]);
+        let at: Vec<usize> = (0..32).filter(|&i| marks[i]).collect();
+        assert_eq!(at, [6, 13, 20, 31]);
+        assert_eq!(chain_behind(&mut number, &mut signals, &[true, false]), [false, true]);
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 
-use wire::rpcrdma::UsualReply;
-
 use crate::long_call::LongCall;
 use crate::memory::Loan;
 use crate::piece::SEGMENTS_MAX;
 use crate::request::{Key, Request};
 use crate::sendctx::Sendctx;
+use crate::table::Table;
 use crate::xid::Xids;
 
 /// Time of sending of a call that waits to be sent again.
@@ -17,7 +16,9 @@ const UNSENT: u64 = u64::MAX;
 /// All request slots, and those that are free. The last one freed is used next: its header buffer
 /// is warm.
 pub(crate) struct Slots {
-    slots: Box<[Request]>,
+    slots: Table<Request>,
+    /// How many are used; the table may have more.
+    count: u32,
     free: Vec<u32>,
     xids: Xids,
     /// Requests that became complete during a walk of the ring.
@@ -33,9 +34,13 @@ pub(crate) struct Slots {
 impl Slots {
     /// `count` slots with their header buffers.
     pub(crate) fn new(count: u32, xids: Xids, mut take: impl FnMut() -> Loan) -> Self {
-        let slot = |_| Request { send: take(), ..Request::default() };
+        let slot = |number| {
+            let send = if number < count { take() } else { Loan::default() };
+            Request { send, ..Request::default() }
+        };
         Self {
-            slots: (0..count).map(slot).collect(),
+            slots: Table::new(count, slot),
+            count,
             free: (0..count).rev().collect(),
             xids,
             finished: VecDeque::with_capacity(count as usize),
@@ -46,25 +51,39 @@ impl Slots {
     }
 
     pub(crate) fn len(&self) -> u32 {
-        self.slots.len() as u32
+        self.count
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&mut self, index: u32) -> &mut Request {
-        &mut self.slots[index as usize]
+        &mut self.slots[index]
     }
 
     /// A free slot for a new call, with its XID.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn take(&mut self, now_ns: u64) -> Option<(u32, &mut Request)> {
+        self.next(now_ns)?;
         let index = self.free.pop()?;
+        Some((index, &mut self.slots[index]))
+    }
+
+    /// The one that [`Slots::next`] has shown is taken.
+    #[inline]
+    pub(crate) fn taken(&mut self) {
+        self.free.pop();
+    }
+
+    /// The slot that will be taken next, with an XID.
+    #[inline(always)]
+    pub(crate) fn next(&mut self, now_ns: u64) -> Option<(u32, &mut Request)> {
+        let index = *self.free.last()?;
         let slots = &self.slots;
         let waiting = |index: u32| {
-            let request = &slots[index as usize];
+            let request = &slots[index];
             request.pending.then_some(request.xid)
         };
         let xid = self.xids.take(index, now_ns, waiting);
-        let request = &mut self.slots[index as usize];
+        let request = &mut self.slots[index];
         self.calls += 1;
         request.order = self.calls;
         request.xid = xid;
@@ -84,14 +103,14 @@ impl Slots {
     /// Puts a slot back that is free.
     #[inline]
     pub(crate) fn put(&mut self, index: u32) {
-        debug_assert!(self.slots[index as usize].is_free(), "nothing of it is in use");
+        debug_assert!(self.slots[index].is_free(), "nothing of it is in use");
         self.free.push(index);
     }
 
     /// Puts a slot back, if nothing of it is in use.
     #[inline]
     pub(crate) fn put_if_free(&mut self, index: u32) {
-        if self.slots[index as usize].is_free() {
+        if self.slots[index].is_free() {
             self.free.push(index);
         }
     }
@@ -103,37 +122,18 @@ impl Slots {
 
     /// The slot whose call awaits this XID, on the connection that there is now: nothing answers a
     /// call that has yet to be sent on it.
-    #[inline]
-    pub(crate) fn awaiting(&self, xid: u32) -> Option<u32> {
+    #[inline(always)]
+    pub(crate) fn awaiting(&mut self, xid: u32) -> Option<(u32, &mut Request)> {
         let index = self.xids.slot(xid);
-        let request = self.slots.get(index as usize)?;
-        (request.awaits(xid) && request.sent_ns != UNSENT).then_some(index)
-    }
-
-    /// The slot whose call this Reply is for, and the bytes that came by Write chunk; its key, if
-    /// one was invalidated with it, has ended. `None`: something is not as it should be, and
-    /// nothing has changed.
-    #[inline]
-    pub(crate) fn answered_by(
-        &mut self,
-        reply: &UsualReply,
-        invalidated: Option<u32>,
-    ) -> Option<(u32, Option<u32>)> {
-        let index = self.awaiting(reply.xid)?;
-        let request = &mut self.slots[index as usize];
-        let written = match &reply.write {
-            None => request.offered.none_returned(),
-            Some(segment) => Some(request.offered.returned_one(segment)?),
-        };
-        let own_key = invalidated.is_none_or(|rkey| request.end_key(rkey));
-        own_key.then_some((index, written))
+        let request = &mut self.slots[index];
+        (request.awaits(xid) && request.sent_ns != UNSENT).then_some((index, request))
     }
 
     /// The planted fault: the slot whose call has the place of this XID, under whatever XID.
     #[cfg(feature = "planted-faults")]
     pub(crate) fn awaiting_any(&self, xid: u32) -> Option<u32> {
         let index = self.xids.slot(xid);
-        let request = self.slots.get(index as usize)?;
+        let request = &self.slots[index];
         request.awaits(request.xid).then_some(index)
     }
 
@@ -170,7 +170,7 @@ impl Slots {
     /// As [`Request::send_completed`].
     #[inline(always)]
     unsafe fn send_completed(&mut self, index: u32) {
-        let request = &mut self.slots[index as usize];
+        let request = &mut self.slots[index];
         // SAFETY: the caller's promise.
         unsafe { request.send_completed() };
         if request.is_complete() {
@@ -185,7 +185,7 @@ impl Slots {
     /// # Safety
     /// The key opens nothing any more.
     unsafe fn key_invalidated(&mut self, index: u32, rkey: u32) {
-        let request = &mut self.slots[index as usize];
+        let request = &mut self.slots[index];
         if request.end_key(rkey) && !request.any_key() {
             // SAFETY: the last key that the server had for this call has ended.
             unsafe { self.keys_released(index) };
@@ -197,7 +197,7 @@ impl Slots {
     /// # Safety
     /// As [`Request::chunks_released`].
     unsafe fn keys_released(&mut self, index: u32) {
-        let request = &mut self.slots[index as usize];
+        let request = &mut self.slots[index];
         // SAFETY: the caller's promise.
         unsafe { request.chunks_released() };
         if request.is_complete() {
@@ -209,7 +209,7 @@ impl Slots {
     /// many there are.
     pub(crate) fn invalidate(&mut self, index: u32) -> u64 {
         let before = self.to_invalidate.len();
-        let keys = self.slots[index as usize].keys();
+        let keys = self.slots[index].keys();
         self.to_invalidate.extend(keys.map(|rkey| (index, rkey)));
         (self.to_invalidate.len() - before) as u64
     }
@@ -260,7 +260,7 @@ impl Slots {
     pub(crate) unsafe fn keys_ended(&mut self) {
         self.to_invalidate.clear();
         for index in 0..self.len() {
-            if self.slots[index as usize].any_key() {
+            if self.slots[index].any_key() {
                 // SAFETY: the caller says that no key is valid any more.
                 unsafe { self.keys_released(index) };
             }
@@ -282,7 +282,7 @@ impl Slots {
             }
         }
         let slots = &self.slots;
-        let order = |&index: &u32| slots[index as usize].order;
+        let order = |&index: &u32| slots[index].order;
         self.resend.make_contiguous().sort_unstable_by_key(order);
     }
 
@@ -309,7 +309,7 @@ impl Slots {
     /// When the first of them was first sent.
     pub(crate) fn oldest_resend_ns(&self) -> Option<u64> {
         let index = self.resend.front()?;
-        Some(self.slots[*index as usize].first_sent_ns)
+        Some(self.slots[*index].first_sent_ns)
     }
 
     /// The next call to be sent again.
@@ -320,7 +320,7 @@ impl Slots {
     /// Takes the oldest call out of the queue if it was first sent at `since_ns` or before.
     pub(crate) fn take_expired(&mut self, since_ns: u64) -> Option<u32> {
         let slots = &self.slots;
-        let expired = |&index: &u32| slots[index as usize].first_sent_ns <= since_ns;
+        let expired = |&index: &u32| slots[index].first_sent_ns <= since_ns;
         self.resend.pop_front_if(|index| expired(index))
     }
 
@@ -329,7 +329,7 @@ impl Slots {
     /// # Safety
     /// The queue pair is destroyed.
     pub(crate) unsafe fn reclaim_all(&mut self) {
-        for request in &mut self.slots {
+        for request in self.slots.iter_mut() {
             // SAFETY: the caller says that neither NIC nor peer can reach these any more.
             unsafe {
                 request.send.reclaim();

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 
 use crate::Error;
 use crate::lots::{LOT_BITS, Lot, Lots, random};
+use crate::table::Table;
 
 /// How long servers may remember a call: knfsd's duplicate-request cache keeps 120 s.
 const REST_NS: u64 = 120_000_000_000;
@@ -40,7 +41,7 @@ pub(crate) struct Xids {
     /// Not before: no lot was to be had the last time.
     ask_at_ns: u64,
     /// By the low bits of a number, the slot that had it last.
-    slots: Box<[u32]>,
+    slots: Table<u32>,
 }
 
 impl Xids {
@@ -48,8 +49,6 @@ impl Xids {
     pub(crate) fn new(mut lots: Lots, slots: u32) -> Result<Self, Error> {
         let lot = lots.claim()?;
         let start = if matches!(lots, Lots::Host { .. }) { random() } else { 0 };
-        // Twice as many places as calls can wait: there is always a free one.
-        let places = (slots as usize * 2).next_power_of_two();
         Ok(Self {
             lots,
             lot,
@@ -58,7 +57,8 @@ impl Xids {
             spare: None,
             resting: VecDeque::with_capacity(RESTING_MAX),
             ask_at_ns: 0,
-            slots: vec![0; places].into(),
+            // Twice as many places as calls can wait: there is always a free one.
+            slots: Table::new(2 * slots, |_| 0),
         })
     }
 
@@ -78,10 +78,10 @@ impl Xids {
             let xid = self.lot.base() | self.next & (LOT_LEN - 1);
             self.next = self.next.wrapping_add(1);
             self.left -= 1;
-            let place = self.place(xid);
-            let taken = waiting(self.slots[place]).is_some_and(|xid| self.place(xid) == place);
+            let (place, before) = (self.slots.place(xid), self.slots[xid]);
+            let taken = waiting(before).is_some_and(|xid| self.slots.place(xid) == place);
             if !taken {
-                self.slots[place] = slot;
+                self.slots[xid] = slot;
                 return xid;
             }
         }
@@ -90,11 +90,7 @@ impl Xids {
     /// The slot that a Reply with this XID can only be for; its call may be another by now.
     #[inline]
     pub(crate) fn slot(&self, xid: u32) -> u32 {
-        self.slots[self.place(xid)]
-    }
-
-    fn place(&self, xid: u32) -> usize {
-        xid as usize & (self.slots.len() - 1)
+        self.slots[xid]
     }
 
     #[cold]

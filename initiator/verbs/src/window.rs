@@ -39,9 +39,25 @@ pub trait MemoryWindow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowHandle(pub(crate) usize);
 
+impl WindowHandle {
+    /// For providers: by which number it knows the window.
+    #[must_use]
+    pub const fn new(number: usize) -> Self {
+        Self(number)
+    }
+}
+
 /// Names a region to the provider that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegionHandle(pub(crate) usize);
+
+impl RegionHandle {
+    /// For providers: by which number it knows the region.
+    #[must_use]
+    pub const fn new(number: usize) -> Self {
+        Self(number)
+    }
+}
 
 /// What a bound window lets the peer do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub struct CallTemplate {
 }
 
 /// Bytes that are copied for every call, few or many as there are: a fixed number is copied fast.
-const IMAGE: usize = 128;
+pub(crate) const IMAGE: usize = 128;
 
 impl CallTemplate {
     /// Prepares calls to `prog` version `vers` made as `auth`.
@@ -84,17 +84,27 @@ impl CallTemplate {
     ///
     /// # Errors
     /// [`Full`] when it does not fit.
-    #[inline(always)]
     pub fn write(&self, xid: u32, procedure: u32, w: &mut Writer<'_>) -> Result<(), Full> {
-        let finish = |image: &mut [u8; IMAGE]| {
-            image[..4].copy_from_slice(&xid.to_be_bytes());
-            image[PROCEDURE_AT..PROCEDURE_AT + 4].copy_from_slice(&procedure.to_be_bytes());
-        };
-        if self.rest.is_empty() {
-            return w.put_first_of(&self.image, self.len, finish);
-        }
-        w.put_first_of(&self.image, IMAGE, finish)?;
+        let mut image = self.image;
+        Self::stamp(&mut image, xid, procedure);
+        w.put(&image[..self.len.min(IMAGE)])?;
         w.put(&self.rest)
+    }
+
+    /// Writes the image of the header of one call, which is all of it where [`size`](Self::size) is
+    /// not more.
+    #[inline]
+    pub(crate) fn put_image(&self, xid: u32, procedure: u32, out: &mut [u8]) {
+        if let Some(image) = out.first_chunk_mut() {
+            *image = self.image;
+            Self::stamp(image, xid, procedure);
+        }
+    }
+
+    #[inline]
+    fn stamp(image: &mut [u8; IMAGE], xid: u32, procedure: u32) {
+        image[..4].copy_from_slice(&xid.to_be_bytes());
+        image[PROCEDURE_AT..PROCEDURE_AT + 4].copy_from_slice(&procedure.to_be_bytes());
     }
 }
 

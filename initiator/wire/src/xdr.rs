@@ -274,18 +274,6 @@ impl<'a> Writer<'a> {
         self.put(&value.to_be_bytes())
     }
 
-    /// Several unsigned ints; whether there is room is asked once.
-    #[inline]
-    pub fn words<const N: usize>(&mut self, words: [u32; N]) -> Result<(), Full> {
-        let (room, _) = self.bytes[self.position..].as_chunks_mut::<4>();
-        let Some(out) = room.first_chunk_mut::<N>() else {
-            return Err(self.full(self.position + 4 * N));
-        };
-        *out = words.map(u32::to_be_bytes);
-        self.position += 4 * N;
-        Ok(())
-    }
-
     /// unsigned hyper.
     #[inline]
     pub fn u64(&mut self, value: u64) -> Result<(), Full> {
@@ -311,49 +299,6 @@ impl<'a> Writer<'a> {
     pub fn opaque_fixed(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.put(bytes)?;
         self.put(&[0; 3][..pad(bytes.len())])
-    }
-
-    /// Variable-length opaque: the first `len` bytes of a store whose other bytes are zero, which
-    /// makes them the pad. Where there is room the whole store is copied, a fixed amount, and what
-    /// is behind the pad written over later.
-    ///
-    /// # Panics
-    /// If `len` is greater than `N`, or `N` no multiple of 4.
-    #[inline]
-    pub fn opaque_of<const N: usize>(&mut self, store: &[u8; N], len: usize) -> Result<(), Full> {
-        assert!(len <= N && N.is_multiple_of(4), "the length is that of a part of the store");
-        self.u32(len as u32)?;
-        let Some(out) = self.bytes[self.position..].first_chunk_mut::<N>() else {
-            return self.opaque_fixed(&store[..len]);
-        };
-        *out = *store;
-        self.position += len + pad(len);
-        Ok(())
-    }
-
-    /// Appends the first `len` bytes of a store, with the changes that `finish` makes. Where there
-    /// is room the whole store is copied, a fixed amount, and what is behind `len` written over
-    /// later.
-    ///
-    /// # Panics
-    /// If `len` is greater than `N`.
-    #[inline]
-    pub fn put_first_of<const N: usize>(
-        &mut self,
-        store: &[u8; N],
-        len: usize,
-        finish: impl FnOnce(&mut [u8; N]),
-    ) -> Result<(), Full> {
-        assert!(len <= N, "the length is that of a part of the store");
-        if let Some(out) = self.bytes[self.position..].first_chunk_mut::<N>() {
-            *out = *store;
-            finish(out);
-            self.position += len;
-            return Ok(());
-        }
-        let mut store = *store;
-        finish(&mut store);
-        self.put(&store[..len])
     }
 
     /// string.

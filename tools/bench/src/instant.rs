@@ -1,10 +1,16 @@
 //! A provider that answers every call at once, from a template, at next to no cost of its own.
 //!
 //! For measuring what stands above the verbs and nothing else: one thread, one completion queue, no
-//! checks. It reads the XID and the Write chunk of each Send and puts a finished reply into the
-//! next Receive; Sends complete as soon as they are posted.
+//! checks. It reads the XID and the chunk of each Send and puts a finished reply into the next
+//! Receive; Sends complete as soon as they are posted. Where keys are per I/O it invalidates them
+//! with the reply, as knfsd does.
+//!
+//! What it does costs something all the same. It is done in functions that are never inlined
+//! ([`serve`](InstantConnection::serve), [`offer`](InstantConnection::offer) and the queue's
+//! `poll`), so that a profiler can leave it out; the loops around them are the client's, whose
+//! iterators they drive.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,7 +24,7 @@ use wire::nfs3::{self, procedure};
 use wire::rpc::Reply;
 use wire::rpcrdma::HEADER_MIN;
 use wire::rpcrdma::private_data::PrivateData;
-use wire::xdr::Writer;
+use wire::xdr::{Reader, Writer};
 
 /// Bytes of an RPC call before its procedure number.
 const PROCEDURE_AT: usize = 20;
@@ -27,7 +33,7 @@ const CREDITS: u32 = 1024;
 /// Header with one Write chunk of one segment.
 const HEADER_WITH_CHUNK: usize = HEADER_MIN + 24;
 
-/// The provider. It has no memory windows: the bench runs with static keys.
+/// The provider.
 #[derive(Clone, Debug)]
 pub(crate) struct Instant {
     /// Inline threshold of the imagined server, bytes.
@@ -81,9 +87,12 @@ impl<T: Copy> Ring<T> {
 /// A reply without data, of fixed length so that it is copied without asking for it.
 #[derive(Clone, Copy)]
 struct Short {
-    bytes: [u8; 128],
+    bytes: [u8; SHORT_MAX],
     len: usize,
 }
+
+/// Bytes that a reply without data may take.
+const SHORT_MAX: usize = 192;
 
 /// Numbers of procedures.
 const PROCEDURES: usize = 22;
@@ -107,12 +116,14 @@ impl Replies {
             bytes
         };
         let short = |encode: &dyn Fn(&mut Writer<'_>)| {
-            let (reply, mut bytes) = (reply(encode), [0; 128]);
+            let (reply, mut bytes) = (reply(encode), [0; SHORT_MAX]);
             bytes[..reply.len()].copy_from_slice(&reply);
             Short { bytes, len: reply.len() }
         };
-        let mut by_procedure = Box::new([Short { bytes: [0; 128], len: 0 }; PROCEDURES]);
-        let read = nfs3::ReadOk { attributes: None, count: bytes, eof: false, data_len: bytes };
+        let mut by_procedure = Box::new([Short { bytes: [0; SHORT_MAX], len: 0 }; PROCEDURES]);
+        // Servers send attributes along with nearly everything.
+        let attributes = Some(fattr());
+        let read = nfs3::ReadOk { attributes, count: bytes, eof: false, data_len: bytes };
         let ok = |w: &mut Writer<'_>| w.u32(0).expect("it fits");
         by_procedure[procedure::NULL as usize] = short(&|_| ());
         by_procedure[procedure::READ as usize] = short(&|w| {
@@ -127,14 +138,14 @@ impl Replies {
         by_procedure[procedure::WRITE as usize] = short(&|w| {
             ok(w);
             let (committed, verifier) = (nfs3::StableHow::Unstable, [1; 8]);
-            let wcc = nfs3::WccData::default();
+            let fattr = fattr();
+            let before = nfs3::WccAttr { size: 0, mtime: fattr.mtime, ctime: fattr.ctime };
+            let wcc = nfs3::WccData { before: Some(before), after: Some(fattr) };
             w.value(&nfs3::WriteOk { wcc, count: bytes, committed, verifier }).expect("it fits");
         });
         by_procedure[procedure::GETATTR as usize] = short(&|w| {
             ok(w);
-            // fattr3: type 1 (regular) and nothing but zeros.
-            w.u32(1).expect("it fits");
-            w.put(&[0; 80]).expect("it fits");
+            w.value(&fattr()).expect("it fits");
         });
         by_procedure[procedure::FSINFO as usize] = short(&|w| {
             ok(w);
@@ -148,6 +159,14 @@ impl Replies {
     }
 }
 
+/// Attributes of any file.
+fn fattr() -> nfs3::Fattr {
+    // fattr3: type 1 (regular) and nothing but zeros.
+    let mut bytes = [0; 84];
+    bytes[3] = 1;
+    Reader::new(&bytes).value().expect("they are attributes")
+}
+
 /// A connection.
 pub(crate) struct InstantConnection {
     completions: Completions,
@@ -156,15 +175,21 @@ pub(crate) struct InstantConnection {
     events: VecDeque<CmEvent>,
     receives: Ring<RecvWr>,
     inline: u32,
+    /// Keys with its replies.
+    invalidates: bool,
 }
 
 /// Nothing to protect.
-#[derive(Clone)]
-pub(crate) struct InstantDomain;
+#[derive(Clone, Default)]
+pub(crate) struct InstantDomain {
+    windows: Rc<Cell<usize>>,
+}
 /// Nothing registered.
 pub(crate) struct InstantRegion;
-/// Nothing bound.
-pub(crate) struct InstantWindow;
+/// Nothing bound, but a key that says by which window.
+pub(crate) struct InstantWindow {
+    number: usize,
+}
 /// Nobody connects.
 pub(crate) struct InstantListener;
 
@@ -199,11 +224,12 @@ impl Provider for Instant {
                 max_sge: 16,
                 max_cqe: 1 << 20,
                 max_rd_atom: 16,
-                memory_window_2b: false,
+                memory_window_2b: true,
             },
             events: VecDeque::from([CmEvent::RouteResolved]),
             receives: Ring::new(RecvWr { wr_id: 0, sge: Sge::default() }),
             inline: self.inline,
+            invalidates: false,
         })
     }
 
@@ -238,7 +264,9 @@ impl ProtectionDomain for InstantDomain {
     }
 
     fn new_window(&self) -> Result<InstantWindow, Error> {
-        Err(Error::NoDevice("the instant provider has no windows".into()))
+        let number = self.windows.get() + 1;
+        self.windows.set(number);
+        Ok(InstantWindow { number })
     }
 }
 
@@ -252,22 +280,22 @@ impl MemoryRegion for InstantRegion {
     }
 
     fn handle(&self) -> RegionHandle {
-        unreachable!("no window is ever bound")
+        RegionHandle::new(1)
     }
 }
 
 impl MemoryWindow for InstantWindow {
     fn rkey(&self) -> u32 {
-        0
+        (self.number as u32) << 8
     }
 
     fn handle(&self) -> WindowHandle {
-        unreachable!("there are no windows")
+        WindowHandle::new(self.number)
     }
 }
 
 impl CompletionQueue for InstantCq {
-    #[inline]
+    #[inline(never)] // See the top.
     fn poll(&self, out: &mut [Completion]) -> Result<usize, Error> {
         let mut queue = self.completions.borrow_mut();
         let count = queue.len().min(out.len());
@@ -297,7 +325,7 @@ impl Connection for InstantConnection {
     }
 
     fn new_domain(&self) -> Result<InstantDomain, Error> {
-        Ok(InstantDomain)
+        Ok(InstantDomain::default())
     }
 
     fn new_completion_queue(&self, _depth: u32) -> Result<InstantCq, Error> {
@@ -313,8 +341,10 @@ impl Connection for InstantConnection {
         Ok(())
     }
 
-    fn connect(&mut self, _params: &ConnectParams<'_>) -> Result<(), Error> {
+    fn connect(&mut self, params: &ConnectParams<'_>) -> Result<(), Error> {
         let (send_size, receive_size) = (self.inline, self.inline);
+        let asked = PrivateData::parse(params.private_data);
+        self.invalidates = asked.is_some_and(|asked| asked.remote_invalidation);
         let data = PrivateData { send_size, receive_size, remote_invalidation: false };
         self.events.push_back(CmEvent::Established { private_data: data.emit().to_vec() });
         Ok(())
@@ -337,32 +367,10 @@ impl Connection for InstantConnection {
     where
         I: IntoIterator<Item = SendWr<'a>>,
     {
-        let mut completions = self.completions.borrow_mut();
         let mut count = 0;
         for wr in chain {
             count += 1;
-            if wr.signaled {
-                completions.push(Completion { wr_id: wr.wr_id, ..Completion::default() });
-            }
-            let (Op::Send, Some(sge)) = (wr.op, wr.sges.first()) else { continue };
-            let Some(&receive) = self.receives.pop() else { continue };
-            // SAFETY: the caller lends the bytes of the Send and of the Receive until both have
-            // completed, which they have not: their completions are queued below and above.
-            let (call, reply) = unsafe {
-                (
-                    std::slice::from_raw_parts(sge.addr as *const u8, sge.length as usize),
-                    std::slice::from_raw_parts_mut(
-                        receive.sge.addr as *mut u8,
-                        receive.sge.length as usize,
-                    ),
-                )
-            };
-            let byte_len = answer(&self.replies, call, reply) as u32;
-            completions.push(Completion {
-                wr_id: receive.wr_id,
-                byte_len,
-                ..Completion::default()
-            });
+            self.serve(&wr);
         }
         Ok(count)
     }
@@ -372,9 +380,12 @@ impl Connection for InstantConnection {
     where
         I: IntoIterator<Item = RecvWr>,
     {
-        let before = self.receives.len();
-        chain.into_iter().for_each(|receive| self.receives.push(receive));
-        Ok(self.receives.len() - before)
+        let mut count = 0;
+        for receive in chain {
+            count += 1;
+            self.offer(receive);
+        }
+        Ok(count)
     }
 
     fn qp_num(&self) -> u32 {
@@ -386,10 +397,52 @@ impl Connection for InstantConnection {
     }
 }
 
-/// Writes the reply to a call; returns its length.
+impl InstantConnection {
+    /// Carries out a work request.
+    #[inline(never)] // See the top.
+    fn serve(&mut self, wr: &SendWr<'_>) {
+        let mut completions = self.completions.borrow_mut();
+        if wr.signaled {
+            completions.push(Completion { wr_id: wr.wr_id, ..Completion::default() });
+        }
+        let (Op::Send, Some(sge)) = (wr.op, wr.sges.first()) else { return };
+        let Some(&receive) = self.receives.pop() else { return };
+        // SAFETY: the caller of `post_send` lends the bytes of the Send and of the Receive until
+        // both have completed, which they have not: their completions are queued below and above.
+        let (call, reply) = unsafe {
+            (
+                std::slice::from_raw_parts(sge.addr as *const u8, sge.length as usize),
+                std::slice::from_raw_parts_mut(
+                    receive.sge.addr as *mut u8,
+                    receive.sge.length as usize,
+                ),
+            )
+        };
+        let (byte_len, rkey) = answer(&self.replies, call, reply);
+        completions.push(Completion {
+            wr_id: receive.wr_id,
+            byte_len: byte_len as u32,
+            invalidated_rkey: rkey.filter(|_| self.invalidates),
+            ..Completion::default()
+        });
+    }
+
+    /// Takes a Receive.
+    #[inline(never)] // See the top.
+    fn offer(&mut self, receive: RecvWr) {
+        self.receives.push(receive);
+    }
+}
+
 #[inline]
-fn answer(replies: &Replies, call: &[u8], reply: &mut [u8]) -> usize {
-    let word = |at: usize| call[at..].first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().map_or(0, |word| u32::from_be_bytes(*word))
+}
+
+/// Writes the reply to a call; returns its length, and the key that came with the call.
+#[inline]
+fn answer(replies: &Replies, call: &[u8], reply: &mut [u8]) -> (usize, Option<u32>) {
+    let word = |at| word(call, at);
     // Fixed part, Read list, Write list: the words behind them say which chunks there are.
     let (read, write) = (word(16), word(20));
     let header = if read == 0 && write == 1 {
@@ -414,7 +467,9 @@ fn answer(replies: &Replies, call: &[u8], reply: &mut [u8]) -> usize {
         short.len
     };
     body[..4].copy_from_slice(&call[..4]);
-    header + len
+    // Of the one segment of either list.
+    let rkey = (read == 1 || write == 1).then(|| word(if read == 1 { 24 } else { 28 }));
+    (header + len, rkey)
 }
 
 /// The call's transport header, granting credits.

@@ -6,13 +6,14 @@
 
 mod instant;
 mod parts;
+mod path;
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use client::{Client, Done, File, MountConfig, MountId, MountState, Op, Output, Submission};
+use client::{Client, File, MountConfig, MountId, MountState, Op};
 use hugepages::{Buffer, Policy};
 use parts::Part;
 use reactor::Timestamp;
@@ -77,6 +78,10 @@ enum Kind {
     ReadInline,
     /// WRITE by Read chunk, static keys.
     WriteChunk,
+    /// READ by Write chunk, a key for each.
+    ReadWindow,
+    /// WRITE by Read chunk, a key for each.
+    WriteWindow,
     /// WRITE gathered into the Send.
     WriteGathered,
     /// WRITE copied into the Send.
@@ -93,17 +98,11 @@ impl Kind {
         }
     }
 
-    #[inline]
-    fn submission(self, file: File, tag: u64, len: u32, buffer: Buffer) -> Submission {
-        let offset = tag % 65_536 * 4096;
-        let op = match self {
-            Self::ReadChunk | Self::ReadInline => Op::Read { file, offset, len },
-            Self::WriteChunk | Self::WriteGathered | Self::WriteCopied => {
-                Op::Write { file, offset, len, stable: StableHow::Unstable }
-            }
-            Self::Getattr => Op::Getattr { file },
-        };
-        Submission { tag, op, buffer: Some(buffer), pieces: None }
+    fn registration(self) -> Registration {
+        match self {
+            Self::ReadWindow | Self::WriteWindow => Registration::Window,
+            _ => Registration::Static,
+        }
     }
 }
 
@@ -119,7 +118,16 @@ fn main() -> anyhow::Result<()> {
         bail!("--connections is 1 to 64, --files 1 to 1048576");
     }
     match args.op {
-        What::Rpc(kind) => rpcs(kind, &args),
+        What::Rpc(kind) => match kind {
+            Kind::ReadChunk | Kind::ReadWindow | Kind::ReadInline => {
+                rpcs(kind, &args, |file, offset, len| Op::Read { file, offset, len })
+            }
+            Kind::WriteChunk | Kind::WriteWindow | Kind::WriteGathered | Kind::WriteCopied => {
+                let stable = StableHow::Unstable;
+                rpcs(kind, &args, |file, offset, len| Op::Write { file, offset, len, stable })
+            }
+            Kind::Getattr => rpcs(kind, &args, |file, _, _| Op::Getattr { file }),
+        },
         What::Part(part) => {
             let took = parts::run(part, args.count)?;
             println!("{:.2} ns each", took.as_nanos() as f64 / args.count as f64);
@@ -128,17 +136,20 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// A mount with its buffers, and what is under way on it.
+/// A mount with its buffers, and how many more operations may be under way on it.
 struct Site {
     mount: MountId,
     buffers: Vec<Buffer>,
+    room: u32,
 }
 
-fn rpcs(kind: Kind, args: &Args) -> anyhow::Result<()> {
+/// What a program makes of an operation that is due: [`path::submit`], [`path::turn`] and
+/// [`path::take`] are the client's path, the rest is the program's own.
+fn rpcs(kind: Kind, args: &Args, op: impl Fn(File, u64, u32) -> Op + Copy) -> anyhow::Result<()> {
     let (mut client, mut sites) = mounted(kind, args)?;
     let root = client.root(sites[0].mount).context("a mount has a root")?;
     let files: Vec<File> = (0..args.files).map(|number| file(root, number)).collect();
-    let mut next_file = files.iter().cycle();
+    let (mut next_file, bytes) = (0, args.bytes);
 
     let (mut submitted, mut completed, mut turns) = (0, 0, 0u64);
     let start = Instant::now();
@@ -146,25 +157,23 @@ fn rpcs(kind: Kind, args: &Args) -> anyhow::Result<()> {
         turns += 1;
         let now = Timestamp(turns * 1000);
         for site in &mut sites {
-            while submitted < args.count
-                && let Some(buffer) = site.buffers.pop()
-            {
-                let file = *next_file.next().unwrap_or(&root);
-                let submission = kind.submission(file, submitted, args.bytes, buffer);
-                if client.submit(site.mount, submission, now).is_err() {
-                    bail!("the queue is as deep as there are buffers");
+            while site.room > 0 && submitted < args.count {
+                let buffer = site.buffers.pop();
+                let (file, offset) = (&files[next_file], submitted % 65_536 * 4096);
+                let op = || op(*file, offset, bytes);
+                if !path::submit(&mut client, site.mount, submitted, op, buffer, now) {
+                    bail!("the queue is deeper than that");
                 }
+                next_file = if next_file + 1 == files.len() { 0 } else { next_file + 1 };
+                site.room -= 1;
                 submitted += 1;
             }
         }
-        client.turn(now);
+        path::turn(&mut client, now);
         for site in &mut sites {
-            while let Some(Done { result, buffer, .. }) = client.next_done(site.mount) {
-                if let Err(error) = result {
-                    bail!("{error}");
-                }
-                debug_assert!(!matches!(result, Ok(Output::Nothing)));
-                site.buffers.extend(buffer);
+            while let Some(result) = path::take(&mut client, site.mount) {
+                site.buffers.extend(result?);
+                site.room += 1;
                 completed += 1;
             }
         }
@@ -193,7 +202,7 @@ fn mounted(kind: Kind, args: &Args) -> anyhow::Result<(Client<instant::Instant>,
     transport.inline_send = kind.inline();
     transport.inline_receive = kind.inline();
     transport.copy_max = if matches!(kind, Kind::WriteCopied) { 4096 } else { 0 };
-    transport.registration = Some(Registration::Static);
+    transport.registration = Some(kind.registration());
     transport.buffers.policy = Policy::Off;
     transport.buffers.buffer_len = 4096;
     transport.buffers.count = args.depth;
@@ -223,7 +232,7 @@ fn mounted(kind: Kind, args: &Args) -> anyhow::Result<(Client<instant::Instant>,
         if sites.len() == args.connections as usize
             && sites.iter().all(|&mount| client.state(mount) == MountState::Mounted)
         {
-            return with_buffers(client, &sites, args.depth);
+            return with_buffers(client, &sites, args.depth, kind);
         }
     }
     bail!("the mount is not made");
@@ -233,11 +242,14 @@ fn with_buffers(
     client: Client<instant::Instant>,
     mounts: &[MountId],
     depth: u32,
+    kind: Kind,
 ) -> anyhow::Result<(Client<instant::Instant>, Vec<Site>)> {
+    let count = if matches!(kind, Kind::Getattr) { 0 } else { depth };
     let mut sites = Vec::new();
     for &mount in mounts {
         let pool = client.pool(mount).context("a mount has buffers")?;
-        sites.push(Site { mount, buffers: (0..depth).filter_map(|_| pool.alloc()).collect() });
+        let buffers = (0..count).filter_map(|_| pool.alloc()).collect();
+        sites.push(Site { mount, buffers, room: depth });
     }
     Ok((client, sites))
 }

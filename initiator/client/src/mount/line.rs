@@ -2,55 +2,75 @@
 
 use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::{Call, Endpoint, Payload, Pieces, Refusal};
+use rpcrdma::{Call, Endpoint, Payload, Pieces, PlainCall, PlainMessage, PlainPayload, Refusal};
 use verbs::Provider;
 use wire::nfs3::{self, procedure as p};
 use wire::rpc::CallTemplate;
-use wire::xdr::{Full, Writer};
 
 use super::task::Task;
-use super::{Mount, MountState};
+use super::{Limits, Mount, MountState, Stage};
 use crate::Error;
 use crate::links::Links;
-use crate::op::Op;
+use crate::op::{File, Op};
 use crate::procedure;
 use crate::walk::Walk;
 
 impl Mount {
     /// Makes the call of a task's present step. False: there is no room now.
     ///
-    /// The operations that there are most of are told apart once, here: what follows is made for
-    /// each of them with what is known of it.
-    #[inline]
-    pub(super) fn start<P: Provider>(
+    /// The operations that there are most of, READ and WRITE of one buffer and GETATTR, are told
+    /// apart once, here: what follows is made for each of them with what is known of it.
+    #[inline(never)]
+    pub(crate) fn start<P: Provider>(
+        &mut self,
+        slot: u32,
+        stage: Stage,
+        endpoint: &mut Endpoint<P>,
+        now: Timestamp,
+    ) -> bool {
+        let at_once = matches!(self.state, MountState::Mounted) && self.waiting.is_empty();
+        if stage == Stage::Submitted && !at_once {
+            return self.submit_any(slot, endpoint, now);
+        }
+        let Task { op, buffer, pieces, .. } = &mut self.tasks[slot as usize];
+        let Limits { rtmax, wtmax, .. } = self.limits;
+        let token = u64::from(self.index) << 32 | u64::from(slot);
+        let mut line = Line { links: &mut self.links, template: &self.template, endpoint, now };
+        let started = match op {
+            Op::Read { file, offset, len } if *len <= rtmax && pieces.is_none() => {
+                let words = nfs3::ReadArgs::words(*offset, *len);
+                let payload = PlainPayload::Receive;
+                line.plain((token, p::READ), file, words, (payload, buffer, *len))
+            }
+            Op::Write { file, offset, len, stable } if *len <= wtmax && pieces.is_none() => {
+                let words = nfs3::WriteArgs::words(*offset, *len, *stable);
+                let payload = PlainPayload::Send;
+                line.plain((token, p::WRITE), file, words, (payload, buffer, *len))
+            }
+            Op::Getattr { file } => {
+                line.plain((token, p::GETATTR), file, [], (PlainPayload::None, buffer, 0))
+            }
+            _ => false,
+        };
+        match stage {
+            _ if started => true,
+            Stage::Submitted => self.submit_any(slot, endpoint, now),
+            Stage::Checked => self.start_any(slot, endpoint, now),
+        }
+    }
+
+    /// The same for any operation.
+    #[inline(never)]
+    pub(super) fn start_any<P: Provider>(
         &mut self,
         slot: u32,
         endpoint: &mut Endpoint<P>,
         now: Timestamp,
     ) -> bool {
         let token = u64::from(self.index) << 32 | u64::from(slot);
-        let task = &mut self.tasks[slot as usize];
-        let Task { op, walk, buffer, pieces, .. } = task;
+        let Task { op, walk, buffer, pieces, .. } = &mut self.tasks[slot as usize];
         let mut line = Line { links: &mut self.links, template: &self.template, endpoint, now };
-        let called = match op {
-            Op::Read { file, offset, len } if buffer.is_some() => {
-                let payload = procedure::receive(buffer, *len);
-                line.call(p::READ, token, payload, |w| {
-                    nfs3::ReadArgs::put(&file.handle, *offset, *len, w)
-                })
-            }
-            Op::Write { file, offset, len, stable } if buffer.is_some() => {
-                let payload = procedure::send(buffer, *len);
-                line.call(p::WRITE, token, payload, |w| {
-                    nfs3::WriteArgs::put(&file.handle, *offset, *len, *stable, w)
-                })
-            }
-            Op::Getattr { file } => {
-                line.call(p::GETATTR, token, Payload::None, |w| w.value(&file.handle))
-            }
-            _ => line.call_any(op, walk, token, (buffer, pieces)),
-        };
-        match called {
+        match line.call_any(op, walk, token, (buffer, pieces)) {
             Ok(()) => true,
             Err((why, payload)) => self.refused(slot, why, payload, endpoint, now),
         }
@@ -101,6 +121,22 @@ impl Mount {
     }
 }
 
+/// A call with a file and words for arguments.
+struct Message<'a, const N: usize> {
+    template: &'a CallTemplate,
+    procedure: u32,
+    file: &'a File,
+    words: [u32; N],
+}
+
+impl<const N: usize> PlainMessage for Message<'_, N> {
+    #[inline(always)]
+    fn put(self, xid: u32, out: &mut [u8]) -> Option<usize> {
+        let Self { template, procedure, file, words } = self;
+        nfs3::put_call(template, xid, procedure, &file.handle, words, out)
+    }
+}
+
 /// The way of a call to the transport: on the connection whose turn it is.
 struct Line<'a, P: Provider> {
     links: &'a mut Links,
@@ -110,32 +146,27 @@ struct Line<'a, P: Provider> {
 }
 
 impl<P: Provider> Line<'_, P> {
-    /// Makes a call; or gives its payload back, with the reason.
+    /// Makes a call with a file and words for arguments, if nothing is special about it.
     #[inline(always)]
-    fn call(
+    fn plain<const N: usize>(
         &mut self,
-        procedure: u32,
-        token: u64,
-        payload: Payload,
-        args: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
-    ) -> Result<(), (Refusal, Payload)> {
+        (token, procedure): (u64, u32),
+        file: &File,
+        words: [u32; N],
+        (payload, buffer, len): (PlainPayload, &mut Option<Buffer>, u32),
+    ) -> bool {
         let Self { links, template, endpoint, now } = self;
-        let mut call = Call { token, payload, reply_max: nfs3::reply_max(procedure) as u32 };
-        let called = endpoint.call(links.next(), &mut call, *now, |xid, w| {
-            template.write(xid, procedure, w)?;
-            args(w)
-        });
-        match called {
-            Ok(()) => {
-                // There is nothing in it any more.
-                std::mem::forget(call);
-                Ok(())
-            }
-            Err(why) => Err((why, call.payload)),
+        let reply_max = nfs3::reply_max(procedure) as u32;
+        let call = PlainCall { token, payload, len, reply_max };
+        let rpc = Message { template, procedure, file, words };
+        let taken = endpoint.call_plain(links.next(), call, buffer, *now, rpc);
+        if taken {
+            links.advance();
         }
+        taken
     }
 
-    /// Makes the call of any operation.
+    /// Makes the call of any operation; or gives its payload back, with the reason.
     #[inline(never)]
     fn call_any(
         &mut self,
@@ -147,6 +178,14 @@ impl<P: Provider> Line<'_, P> {
         let room = buffer.as_ref().map_or(0, |buffer| buffer.len());
         let (procedure, _) = procedure::of(op, walk);
         let payload = procedure::payload(op, buffer, pieces);
-        self.call(procedure, token, payload, |w| procedure::encode(op, walk, room, w))
+        let Self { links, template, endpoint, now } = self;
+        let mut call = Call { token, payload, reply_max: nfs3::reply_max(procedure) as u32 };
+        let id = links.next();
+        links.advance();
+        let called = endpoint.call(id, &mut call, *now, |xid, w| {
+            template.write(xid, procedure, w)?;
+            procedure::encode(op, walk, room, w)
+        });
+        called.map_err(|why| (why, call.payload))
     }
 }

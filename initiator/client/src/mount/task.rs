@@ -31,7 +31,7 @@ pub(super) enum Role {
 /// A place for an operation, from its submission until its result is taken: it stays where it is,
 /// and the tables of the mount tell it by its index.
 #[derive(Debug)]
-pub(super) struct Task {
+pub(crate) struct Task {
     pub(super) tag: u64,
     pub(super) op: Op,
     /// Of an [`Op::Open`].
@@ -70,31 +70,56 @@ impl Task {
         std::mem::forget(std::mem::replace(&mut self.result, result));
     }
 
-    /// Becomes what a caller has submitted.
-    #[inline]
-    pub(super) fn take(&mut self, submission: Submission) {
+    /// Becomes what a caller has submitted. There is no memory in it.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, submission: Submission, now: Timestamp) {
         let Submission { tag, op, buffer, pieces } = submission;
         if self.op.is_rich() {
             self.op = Op::Null;
         }
         // Now there is nothing in it that would have to be dropped.
         std::mem::forget(std::mem::replace(&mut self.op, op));
-        (self.tag, self.buffer, self.pieces) = (tag, buffer, pieces);
+        std::mem::forget(std::mem::replace(&mut self.buffer, buffer));
+        std::mem::forget(std::mem::replace(&mut self.pieces, pieces));
+        (self.tag, self.since, self.role) = (tag, now, Role::Plain);
     }
 
     /// Memory that the transport gives back, if it had any.
     #[inline(always)]
     pub(super) fn take_back(&mut self, (buffer, pieces): (Option<Buffer>, Option<Pieces>)) {
+        // Nothing is in the places that would have to be dropped.
         if buffer.is_some() {
-            self.buffer = buffer;
+            debug_assert!(self.buffer.is_none(), "the transport has the buffer");
+            std::mem::forget(std::mem::replace(&mut self.buffer, buffer));
         }
         if pieces.is_some() {
-            self.pieces = pieces;
+            debug_assert!(self.pieces.is_none(), "the transport has the pieces");
+            std::mem::forget(std::mem::replace(&mut self.pieces, pieces));
         }
     }
 
+    /// Its result has been looked at: gives back what nobody has taken.
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {
+        if self.buffer.is_some() || self.pieces.is_some() || self.received.is_some() {
+            self.drop_memory();
+        }
+        match self.result {
+            // Nothing in these has to be dropped.
+            Ok(Output::Read { .. } | Output::Written { .. } | Output::Attributes(_)) => {
+                std::mem::forget(self.result());
+            }
+            _ => drop(self.result()),
+        }
+    }
+
+    #[cold]
+    fn drop_memory(&mut self) {
+        (self.buffer, self.pieces, self.received) = (None, None, None);
+    }
+
     /// Takes the result out.
-    #[inline]
+    #[inline(always)]
     pub(super) fn result(&mut self) -> Result<Output, Error> {
         std::mem::replace(&mut self.result, Ok(Output::Nothing))
     }

@@ -98,14 +98,11 @@ pub struct ReadArgs {
 codec!(ReadArgs { file, offset, count });
 
 impl ReadArgs {
-    /// Writes them.
-    ///
-    /// # Errors
-    /// [`Full`] when they do not fit.
+    /// What follows the handle, for [`put_call`](super::put_call).
     #[inline]
-    pub fn put(file: &FileHandle, offset: u64, count: u32, w: &mut Writer<'_>) -> Result<(), Full> {
-        w.value(file)?;
-        w.words([(offset >> 32) as u32, offset as u32, count])
+    #[must_use]
+    pub fn words(offset: u64, count: u32) -> [u32; 3] {
+        [(offset >> 32) as u32, offset as u32, count]
     }
 }
 
@@ -142,20 +139,12 @@ pub struct WriteArgs {
 }
 
 impl WriteArgs {
-    /// Writes them, of a call whose data is as long as its count.
-    ///
-    /// # Errors
-    /// [`Full`] when they do not fit.
+    /// What follows the handle up to the data, of a call whose data is as long as its count, for
+    /// [`put_call`](super::put_call).
     #[inline]
-    pub fn put(
-        file: &FileHandle,
-        offset: u64,
-        count: u32,
-        stable: StableHow,
-        w: &mut Writer<'_>,
-    ) -> Result<(), Full> {
-        w.value(file)?;
-        w.words([(offset >> 32) as u32, offset as u32, count, stable as u32, count])
+    #[must_use]
+    pub fn words(offset: u64, count: u32, stable: StableHow) -> [u32; 5] {
+        [(offset >> 32) as u32, offset as u32, count, stable as u32, count]
     }
 
     /// Takes the data from an unreduced call and makes sure that the call ends behind its pad.

@@ -46,6 +46,11 @@ pub struct DeviceNumber {
 
 codec!(8 bytes: DeviceNumber { major, minor });
 
+/// Bytes of a [`Fattr`].
+pub(super) const FATTR_LEN: usize = 84;
+/// Bytes of a [`WccAttr`].
+pub(super) const WCC_ATTR_LEN: usize = 24;
+
 /// Attributes of a file (RFC 1813 §2.6, `fattr3`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fattr {

@@ -28,6 +28,20 @@ impl FileHandle {
         Self { len: handle.len() as u8, bytes }
     }
 
+    /// Bytes with their pad.
+    #[inline]
+    pub(super) fn padded_len(&self) -> usize {
+        // Never more than the store has; said so that nobody asks.
+        usize::from(self.len).next_multiple_of(4).min(HANDLE_MAX as usize)
+    }
+
+    /// Writes the XDR form, and zeros behind it as far as the longest handle would go.
+    #[inline]
+    pub(super) fn put(&self, out: &mut [u8; super::call::ARGUMENTS_MAX]) {
+        out[..4].copy_from_slice(&u32::from(self.len).to_be_bytes());
+        out[4..4 + HANDLE_MAX as usize].copy_from_slice(&self.bytes);
+    }
+
     /// The handle.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -46,7 +60,7 @@ impl fmt::Debug for FileHandle {
 impl Encode for FileHandle {
     #[inline]
     fn encode(&self, w: &mut Writer<'_>) -> Result<(), Full> {
-        w.opaque_of(&self.bytes, self.len.into())
+        w.opaque(self.as_bytes())
     }
 }
 

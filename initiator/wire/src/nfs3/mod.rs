@@ -10,15 +10,18 @@
 
 mod args;
 mod attr;
+mod call;
 mod dir;
 mod handle;
 mod results;
 mod status;
+pub mod usual;
 
 use crate::rpc;
 
 pub use args::*;
 pub use attr::*;
+pub use call::put_call;
 pub use dir::*;
 pub use handle::FileHandle;
 pub use results::*;

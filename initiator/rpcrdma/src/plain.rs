@@ -1,0 +1,168 @@
+//! Calls about which nothing is special, and that is nearly all of them: an RPC message that goes
+//! inline, with one buffer of the mount's pool or none, on a connection that has room.
+//!
+//! What [`Endpoint::call`](crate::Endpoint::call) decides step by step is decided here by a few
+//! comparisons, all of them before anything has changed. Whatever they do not let pass goes the
+//! long way, where it is found out what is the matter.
+
+use std::rc::Rc;
+
+use hugepages::{Buffer, Keys};
+use reactor::Timestamp;
+use verbs::{Provider, Sge};
+use wire::rpcrdma::{ReadSegment, Segment, usual};
+
+use crate::connection::{Connection, HEADER_ROOM};
+use crate::marshal::{count, put_before_body};
+use crate::request::{Role, Shape, Travel};
+use crate::state::State;
+
+/// A call about which nothing is special.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainCall {
+    /// As [`Call::token`](crate::Call::token).
+    pub token: u64,
+    /// What the buffer is for.
+    pub payload: PlainPayload,
+    /// Bytes of it.
+    pub len: u32,
+    /// As [`Call::reply_max`](crate::Call::reply_max).
+    pub reply_max: u32,
+}
+
+/// The bulk data of a plain call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainPayload {
+    /// None, and the buffer is not looked at.
+    None,
+    /// As [`Payload::Send`](crate::Payload::Send).
+    Send,
+    /// As [`Payload::Receive`](crate::Payload::Receive).
+    Receive,
+}
+
+/// The RPC message of a plain call. (No closure, of which nobody can ask that it be inlined.)
+pub trait PlainMessage {
+    /// Writes it with this XID, up to and including the length word of a [`PlainPayload::Send`], and
+    /// returns its length. `None`: it takes [`Endpoint::call`](crate::Endpoint::call).
+    fn put(self, xid: u32, out: &mut [u8]) -> Option<usize>;
+}
+
+impl PlainPayload {
+    #[inline(always)]
+    fn role(self) -> Role {
+        match self {
+            Self::None => Role::None,
+            Self::Send => Role::Send,
+            Self::Receive => Role::Receive,
+        }
+    }
+}
+
+impl<P: Provider> Connection<P> {
+    /// Takes a call, if nothing is special about it and there is room; false otherwise, and
+    /// nothing has happened. The buffer is taken out where there is payload.
+    #[inline(always)]
+    pub(crate) fn call_plain(
+        &mut self,
+        call: PlainCall,
+        buffer: &mut Option<Buffer>,
+        now: Timestamp,
+        rpc: impl PlainMessage,
+    ) -> bool {
+        let PlainCall { payload, len, reply_max, .. } = call;
+        let Self { slots, sender, windows, counters, .. } = self;
+        let ready = self.state == State::Established && self.credits.available();
+        if !ready || slots.has_resend() {
+            return false;
+        }
+        let (mut addr, mut keys) = (0, Keys::default());
+        if payload != PlainPayload::None {
+            // A small one is copied; one that needs a pad has another SGE for that.
+            let odd = payload == PlainPayload::Send
+                && (len as usize <= self.limits.copy_max || !len.is_multiple_of(4));
+            match buffer {
+                Some(buffer)
+                    if len as usize <= buffer.len()
+                        && Rc::ptr_eq(buffer.region(), &self.payloads.region)
+                        && !odd =>
+                {
+                    (addr, keys) = (buffer.addr(), buffer.keys());
+                }
+                _ => return false,
+            }
+        }
+        let Some((index, request)) = slots.next(now.0) else { return false };
+        let (xid, credits) = (request.xid, self.config.max_requests);
+        let Some(place) = request.payload.vacant() else { return false };
+        let Some(message) = request.send.ours() else { return false };
+        let (header_addr, header_lkey) = (message.addr(), message.keys().lkey);
+        let Some((header, body)) = message.split_first_chunk_mut::<HEADER_ROOM>() else {
+            return false;
+        };
+        let Some(body_len) = rpc.put(xid, body) else { return false };
+        let role = payload.role();
+        let pieces = u32::from(payload != PlainPayload::None);
+        let shape = Shape { role, payload_len: len, pieces, reply_max, body_len };
+        let travel = self.limits.choose(&shape);
+        if HEADER_ROOM + body_len > self.limits.inline_send {
+            return false;
+        }
+        let Some(ctx) = sender.getter.get(windows.wrs_per_call(1)) else { return false };
+
+        // From here on it is on its way.
+        request.offered.begin(travel);
+        let mut segment = Segment { handle: keys.rkey, length: len, offset: addr };
+        if let Some(access) = travel.by_chunk() {
+            if windows.exist() {
+                let key = &mut request.windows[0];
+                let (offered, bind) = windows.bind((index, 0), *key, segment, None, access);
+                if let Some(bind) = &bind {
+                    key.bind(bind.rkey);
+                    request.windows_bound += 1;
+                }
+                (segment, ctx.bind) = (offered, bind);
+            }
+            request.offered.push(segment);
+        }
+        let start = match travel {
+            Travel::WriteChunk => {
+                put_before_body(header, &usual::with_write(xid, credits, segment))
+            }
+            Travel::ReadChunk => {
+                let read = ReadSegment { position: body_len as u32, segment };
+                put_before_body(header, &usual::with_read(xid, credits, read))
+            }
+            _ => put_before_body(header, &usual::without_lists(xid, credits)),
+        };
+        ctx.request = index;
+        ctx.sge_count = 1;
+        ctx.sges[0] = Sge {
+            addr: header_addr + start as u64,
+            length: (HEADER_ROOM - start + body_len) as u32,
+            lkey: header_lkey,
+        };
+        if travel == Travel::Gathered {
+            ctx.sges[1] = Sge { addr, length: len, lkey: keys.lkey };
+            (ctx.sge_count, ctx.gathered) = (2, true);
+        }
+        if payload != PlainPayload::None {
+            place.hold_one(buffer, len);
+            if travel.lends() {
+                place.lend();
+            }
+        }
+        request.send.lend();
+        (request.shape, request.token) = (shape, call.token);
+        (request.first_sent_ns, request.sent_ns) = (now.0, now.0);
+        request.gathered = travel == Travel::Gathered;
+        (request.pending, request.sending) = (true, true);
+        count(counters, travel, len);
+        counters.sends += 1;
+        sender.prepared(travel == Travel::Gathered);
+        slots.taken();
+        self.credits.take();
+        self.last_call = now;
+        true
+    }
+}
