@@ -339,3 +339,7 @@ impl Slots {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "slots_tests.rs"]
+mod tests;

@@ -21,7 +21,7 @@ use clap::Parser;
 use explained::{Explained, Key};
 use ledger::Ledger;
 use mutant::Mutant;
-use tree::Tree;
+use tree::{Program, Tree};
 use trial::{Outcome, Trial};
 use weave::Arm;
 
@@ -53,6 +53,9 @@ struct Args {
     /// Leave those out that have to be built one by one.
     #[arg(long)]
     switched: bool,
+    /// Only the tests of their own crates, which is quick; says nothing about those that it misses.
+    #[arg(long)]
+    own: bool,
     /// Seeds that the simulator runs for each mutant.
     #[arg(long, default_value_t = 20)]
     seeds: u32,
@@ -155,8 +158,7 @@ impl Run {
             alone.len(),
             unviable.len()
         );
-        let programs = tree.build(None)?.context("the tests do not build with the mutants")?;
-        let programs = programs.into_iter().filter(trial::is_wanted);
+        let programs = self.programs(&tree, &mutants)?.into_iter().filter(trial::is_wanted);
         let (first, others): (Vec<_>, Vec<_>) = programs.partition(trial::is_first);
         let mut known = Vec::new();
         for programs in [first, others] {
@@ -175,6 +177,18 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// The programs of tests, with the mutants in them.
+    fn programs(&self, tree: &Tree, mutants: &[Mutant]) -> anyhow::Result<Vec<Program>> {
+        let own: BTreeSet<_> = mutants.iter().map(|mutant| mutant.package.as_str()).collect();
+        let packages = if self.args.own { own.into_iter().map(Some).collect() } else { vec![None] };
+        let mut programs = Vec::new();
+        for package in packages {
+            let built = tree.build(package)?;
+            programs.extend(built.context("the tests do not build with the mutants")?);
+        }
+        Ok(programs)
     }
 
     /// Tries mutants with some of the programs; returns those that are missed.
