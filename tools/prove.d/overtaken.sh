@@ -10,8 +10,7 @@ drop=${prove_drop:-20}
 # port 4791 is 0x11) take the slow band. This client asks for no RDMA Read, so an
 # Acknowledge always stands for a Send of its.
 server() {
-    modprobe -a sch_prio sch_netem cls_u32
-    tc qdisc add dev v0 root handle 1: prio bands 3 priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+    modprobe -a sch_netem cls_u32
     tc qdisc add dev v0 parent 1:3 handle 30: netem delay "$delay" loss "$drop%"
     tc filter add dev v0 parent 1: protocol ip prio 1 u32 match ip protocol 17 0xff \
         match ip dport 4791 0xffff match u8 0x11 0xff at 28 flowid 1:3

@@ -9,12 +9,6 @@ minutes=${prove_minutes:-60} seed=${prove_seed:-1}
 only=${prove_only:-}
 seconds_max=$((minutes * 60 + 1200))
 
-# At each boot of it.
-server() {
-    source tools/prove.d/lib/netem.sh
-    netem_ready
-}
-
 # Each run has a sequence of its own, so that it can be repeated without those before it.
 begin_draws() { random=$((seed * 1000003 + $1)); draw 2; draw 2; }
 draw() { # N: sets drawn, 0 to N - 1
@@ -136,7 +130,6 @@ resources() {
 proof() {
     source tools/prove.d/lib/netem.sh
     source tools/prove.d/lib/levels.sh
-    netem_ready
     hugepages=$(hugepages_free)
     local number failed=() runs=0 end=$((SECONDS + minutes * 60)) status name
     : >"$out/struck"

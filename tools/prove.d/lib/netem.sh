@@ -5,13 +5,11 @@
 netem() { both_ends netem_here "$@"; } # WORDS...
 heal() { both_ends heal_here; }
 
-# Below another discipline, while the link is quiet: a root that is replaced has a moment
-# in which it refuses packets, and rxe's own queue pair 1 does not survive that.
-netem_ready() {
-    modprobe -a sch_prio sch_netem
-    tc qdisc replace dev v0 root handle 1: prio bands 2 priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+# Below the discipline that the machine has at the root: see tools/rxe-vm.d/guest/link.sh.
+netem_here() {
+    modprobe sch_netem
+    tc qdisc replace dev v0 parent 1:1 handle 10: netem "$@"
 }
-netem_here() { tc qdisc replace dev v0 parent 1:1 handle 10: netem "$@"; }
 heal_here() { tc qdisc replace dev v0 parent 1:1 handle 11: pfifo limit 1000 2>/dev/null || true; }
 
 both_ends() { # COMMAND...
@@ -51,7 +49,6 @@ forget_arrivals() { tc qdisc del dev v0 clsact; }
 # A verified job before the fault and one under it. The proof's `mark` looks at the
 # counters in between, its `struck` asserts by them that the fault was there.
 prove_netem() { # WORDS...
-    both_ends netem_ready
     run_job calm 120 "$(verify_job 16k 1m 16)" --registration "$registration"
     mark
     netem "$@"

@@ -50,5 +50,9 @@ card_up() {
     [[ $role == server ]] || addr=$client_addr
     ip link set "$card" name v0
     address_up "$addr"
+    # What tests do to the link goes below this: a root that is replaced while it is in use
+    # refuses packets for a moment, and rxe's own queue pair 1 does not survive that.
+    modprobe sch_prio
+    tc qdisc replace dev v0 root handle 1: prio bands 3 priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
     ip link set v0 mtu $link_mtu up
 }
