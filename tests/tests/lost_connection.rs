@@ -141,3 +141,17 @@ fn an_address_that_does_not_resolve_is_named() {
     let error = error.to_string();
     assert!(error.contains("cannot reach 127.0.0.1") && error.contains("unreachable"), "{error}");
 }
+
+#[test]
+fn a_mount_that_failed_passed_for_unmounted_while_its_connection_stood() {
+    let mut plan = Plan::default();
+    plan.target.misbehave = "status=STALE:FSINFO:1".parse().unwrap();
+    let mut house = House::begin_with(plan, |_| {});
+    assert!(matches!(house.client.state(house.mount), MountState::Gone(_)));
+    assert!(!house.client.is_unmounted(house.mount), "its connection is not closed by that");
+    house.client.unmount(house.mount, house.now());
+    house.run_until(|house| house.client.is_unmounted(house.mount));
+    let counters = house.counters();
+    assert!(counters.mrs_allocated > 0);
+    assert_eq!(counters.mrs_recycled, counters.mrs_allocated);
+}

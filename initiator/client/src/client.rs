@@ -346,6 +346,13 @@ impl<P: Provider> Client<P> {
         }
     }
 
+    /// Whether all connections of the mount have ended, their queue pairs drained and what they held
+    /// given back. A mount that failed is [`MountState::Gone`] before that.
+    #[must_use]
+    pub fn is_unmounted(&self, mount: MountId) -> bool {
+        self.get(mount).is_none_or(|mount| mount.links.all_ended())
+    }
+
     fn get(&self, mount: MountId) -> Option<&Mount> {
         self.mounts.list.get(mount.0 as usize)
     }

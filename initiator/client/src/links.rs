@@ -63,6 +63,11 @@ impl Links {
         if let Some(link) = self.get(id) {
             link.ended = Some(counters);
         }
+        self.all_ended()
+    }
+
+    /// None is left, nor anything that one held.
+    pub(crate) fn all_ended(&self) -> bool {
         self.list.iter().all(|link| link.ended.is_some())
     }
 

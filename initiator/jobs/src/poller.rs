@@ -309,7 +309,7 @@ impl<P: Provider> JobPoller<P> {
     fn unmounting(&mut self, turn: &mut Turn<'_>) -> Progress {
         let MountBackend { client, mount, .. } = &mut self.backend;
         let worked = client.turn(turn.now()) > 0;
-        let gone = matches!(client.state(*mount), MountState::Gone(_));
+        let gone = client.is_unmounted(*mount);
         let empty = client.in_flight(*mount) == 0;
         self.backend.discard();
         match (gone && empty, worked) {
