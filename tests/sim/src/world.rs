@@ -339,7 +339,9 @@ fn allowed(shape: &Shape, mount: &MountShape) -> Allowed {
         short: has(Strike::Short) || has(Strike::Nonsense),
         repeated: !reply_cache || (loses && has(Strike::Restart)),
         loses,
-        mount_fails: shape.mount_in_trouble,
+        // A server that stands still for longer than a soft mount waits is one that never answered.
+        mount_fails: shape.mount_in_trouble
+            || (shape.server.stall > 0 && mount.recovery != Recovery::Hard),
     }
 }
 

@@ -235,6 +235,9 @@ impl<P: Provider> Connection<P> {
             tracing::debug!(peer = ?self.peer, "accepted, and never heard of again");
             self.disconnect(now);
         }
+        if matches!(self.state, State::Draining { .. }) {
+            self.drain();
+        }
         any
     }
 
@@ -258,13 +261,15 @@ impl<P: Provider> Connection<P> {
         }
         self.state = State::Draining { since: now };
         self.id.disconnect();
-        self.send_queue.drain();
-        if self.send_queue.ring(&mut self.id).is_err() {
-            // The queue is not even there: then nothing on it is under way either.
-            tracing::warn!(peer = ?self.id.peer_addr(), "no drain after disconnect");
-        }
+        self.drain();
         self.delayed.clear();
         self.ready.clear();
+    }
+
+    fn drain(&mut self) {
+        if let Err(error) = self.send_queue.drain(&mut self.id) {
+            tracing::warn!(%error, peer = ?self.peer, "no drain yet after disconnect");
+        }
     }
 
     /// When its client was last heard of; `None` if it is ending already.

@@ -143,8 +143,22 @@ impl SendQueue {
         self.release(done)
     }
 
-    /// Queues the last entry, which touches no memory: when it completes, all has.
-    pub(super) fn drain(&mut self) {
+    /// Posts the last entry, which touches no memory: when it completes, all has. One that is posted
+    /// already is enough, and so is a queue with nothing on it; after an error it may be tried again.
+    pub(super) fn drain<C: Connection>(&mut self, id: &mut C) -> Result<(), PostError> {
+        if self.is_empty() || matches!(self.groups.back(), Some(Group { held: Held::Drain, .. })) {
+            return Ok(());
+        }
+        self.push_drain();
+        let posted = self.ring(id);
+        if posted.is_err() {
+            self.groups.pop_back();
+        }
+        posted.map(drop)
+    }
+
+    /// Into the entry that was kept for it.
+    fn push_drain(&mut self) {
         self.free += 1;
         self.push(Held::Drain, [Wr { op: Op::Send, sge: Sge::default() }], true);
     }

@@ -48,7 +48,7 @@ fn a_completion_releases_everything_before_it_and_nothing_after() {
 fn after_a_failure_only_the_drain_releases_the_rest() {
     let (mut queue, pool) = (SendQueue::new(0, 16), pool(3));
     (0..3).for_each(|_| push(&mut queue, &pool, 2));
-    queue.drain();
+    queue.push_drain();
     assert_eq!(reclaim(queue.completed(1, false)), 1, "what came before it was carried out");
     assert_eq!(reclaim(queue.completed(1, false)), 0, "its second entry");
     assert_eq!(reclaim(queue.completed(2, false)), 1);

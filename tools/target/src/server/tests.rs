@@ -5,6 +5,7 @@ mod misbehaving;
 mod refusals;
 
 use reactor::Timestamp;
+use verbs::soft::{FaultPlan, Scope};
 use verbs::{CmEvent, ConnectParams, Connection as _, Provider as _, QueuePairCaps};
 use wire::nfs3::{self, procedure, *};
 use wire::rpc::Reply;
@@ -419,6 +420,31 @@ fn places_of_clients_that_fell_silent_stayed_taken_for_ever() {
     let _third = Client::connect(&mut world, 4096);
     busy.inline(&mut world, procedure::NULL, &());
     assert_eq!(world.target.stats().connections_ousted.get(), 1);
+}
+
+#[test]
+fn memory_was_lost_for_ever_when_the_drain_could_not_be_posted() {
+    let mut config = config();
+    config.staging_buffers = 1;
+    let mut world = World::new(config);
+    let mut client = Client::connect(&mut world, 4096);
+    let file = client.create(&mut world, "f");
+    let (xid, message) = client.rpc(procedure::WRITE, &write_args(file, 0, 1 << 20));
+    let position = message.len() as u32;
+    let reads = vec![ReadSegment { position, segment: client.segment(0, 1 << 20) }];
+    let faults = world.fabric.faults();
+    faults.latency_ns(Scope::All, 1_000_000);
+    client.call(xid, &message, &Lists { reads, ..Lists::default() });
+    world.turns(120);
+    faults.set(Scope::All, FaultPlan::new().fail_post(1, libc::ENOMEM));
+    client.disconnect();
+    world.turns(300);
+    let posts_failed = |&(name, times): &(&str, u64)| name == "post failed at once" && times == 1;
+    assert!(faults.struck().iter().any(posts_failed), "{:?}", faults.struck());
+    assert_eq!(world.target.open_connections(), 0);
+    faults.set(Scope::All, FaultPlan::new());
+    let mut next = Client::connect(&mut world, 4096);
+    ok::<WriteOk>(&write_by_chunk(&mut next, &mut world, file, &pattern(1 << 20), 1));
 }
 
 #[test]
