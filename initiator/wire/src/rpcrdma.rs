@@ -9,6 +9,8 @@ pub mod usual;
 
 pub use emit::{Emit, EmitKind, emit_error};
 
+use std::marker::PhantomData;
+
 use crate::codec::list;
 use crate::xdr::{Decode, DecodeError, Reader};
 
@@ -182,8 +184,8 @@ impl<'a> Header<'a> {
             xid,
             credits,
             kind: Kind::Msg,
-            reads: ReadList::EMPTY,
-            writes: WriteList::EMPTY,
+            reads: List::EMPTY,
+            writes: List::EMPTY,
             reply: None,
             len: 0,
         };
@@ -199,8 +201,8 @@ impl<'a> Header<'a> {
     /// RFC 8166 §4.3: Read list, Write list, Reply chunk.
     #[inline]
     fn lists(self, r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let reads = ReadList::take(r)?;
-        let writes = WriteList::take(r)?;
+        let reads = List::take(r, READ_SEGMENTS_MAX, "Read list")?;
+        let writes = List::take(r, WRITE_CHUNKS_MAX, "Write list")?;
         let reply = r.option()?;
         Ok(Self { reads, writes, reply, len: r.position(), ..self })
     }
@@ -260,79 +262,46 @@ impl UsualReply {
     }
 }
 
-/// A Read list (RFC 8166 §4.3.1): entries, each behind a 1, then a 0.
+/// A Read list: entries.
+pub type ReadList<'a> = List<'a, ReadSegment>;
+/// A Write list: chunks.
+pub type WriteList<'a> = List<'a, Chunk<'a>>;
+
+/// A Read or Write list (RFC 8166 §4.3.1, §4.3.2): items, each behind a 1, then a 0.
 #[derive(Clone, Copy, Debug)]
-pub struct ReadList<'a> {
-    /// Up to and including the word that says that no entry follows.
+pub struct List<'a, T> {
+    /// Up to and including the word that says that no item follows.
     bytes: &'a [u8],
     count: u32,
+    items: PhantomData<T>,
 }
 
-impl<'a> ReadList<'a> {
-    const EMPTY: Self = Self { bytes: &[], count: 0 };
+impl<'a, T: Decode<'a>> List<'a, T> {
+    const EMPTY: Self = Self { bytes: &[], count: 0, items: PhantomData };
 
     #[inline]
-    fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let (bytes, count) = list::<ReadSegment>(r, READ_SEGMENTS_MAX, "Read list")?;
-        Ok(Self { bytes, count })
+    fn take(r: &mut Reader<'a>, max: u32, what: &'static str) -> Result<Self, DecodeError> {
+        let (bytes, count) = list::<T>(r, max, what)?;
+        Ok(Self { bytes, count, items: PhantomData })
     }
 
-    /// No entries.
+    /// No items.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Entries.
+    /// Items.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
         self.count as usize
     }
 
-    /// The entries in order.
+    /// The items in order.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = ReadSegment> + use<'a> {
-        let mut r = Reader::new(self.bytes);
-        std::iter::from_fn(move || r.option().ok().flatten())
-    }
-}
-
-/// A Write list (RFC 8166 §4.3.2): chunks, each behind a 1, then a 0.
-#[derive(Clone, Copy, Debug)]
-pub struct WriteList<'a> {
-    /// Up to and including the word that says that no chunk follows.
-    bytes: &'a [u8],
-    count: u32,
-}
-
-impl<'a> WriteList<'a> {
-    const EMPTY: Self = Self { bytes: &[], count: 0 };
-
-    #[inline]
-    fn take(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let (bytes, count) = list::<Chunk<'a>>(r, WRITE_CHUNKS_MAX, "Write list")?;
-        Ok(Self { bytes, count })
-    }
-
-    /// No chunks.
-    #[must_use]
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Chunks.
-    #[must_use]
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.count as usize
-    }
-
-    /// The chunks in order.
-    #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = Chunk<'a>> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = T> + use<'a, T> {
         let mut r = Reader::new(self.bytes);
         std::iter::from_fn(move || r.option().ok().flatten())
     }
