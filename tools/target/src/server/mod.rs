@@ -157,12 +157,11 @@ impl<P: Provider> Server<P> {
     pub(crate) fn poll(&mut self, now: Timestamp) -> bool {
         let unix_ns = self.config.epoch_unix_ns.saturating_add(now.0);
         self.service.nfs.fs.set_time(Time::from_unix_ns(unix_ns));
-        let mut busy = false;
+        let (mut busy, caught_up) = self.complete(now);
         if now >= self.next_control {
             self.next_control = now.add_ns(self.config.control_interval_ns);
-            busy |= self.control(now);
+            busy |= self.control(now, caught_up);
         }
-        busy |= self.complete(now);
         if std::mem::take(&mut self.service.restart) {
             self.restart(now);
         }
@@ -193,8 +192,9 @@ impl<P: Provider> Server<P> {
         armed && connections.all(|connection| connection.arm(sources, interval_ns))
     }
 
-    fn complete(&mut self, now: Timestamp) -> bool {
-        let mut busy = false;
+    /// Whether there were completions, and whether those were all.
+    fn complete(&mut self, now: Timestamp) -> (bool, bool) {
+        let (mut busy, mut caught_up) = (false, true);
         for plane in &self.planes {
             let count = match plane.cq.poll(&mut self.completions) {
                 Ok(count) => count,
@@ -205,6 +205,7 @@ impl<P: Provider> Server<P> {
                 }
             };
             busy |= count > 0;
+            caught_up &= count < COMPLETIONS_PER_TURN;
             self.service.nfs.stats.completions.add(count as u64);
             for done in &self.completions[..count] {
                 let index = (done.wr_id >> GROUP_BITS) as usize & 0xffff;
@@ -213,16 +214,17 @@ impl<P: Provider> Server<P> {
                 }
             }
         }
-        busy
+        (busy, caught_up)
     }
 
-    /// Events, new connections and the remains of old ones.
-    fn control(&mut self, now: Timestamp) -> bool {
+    /// Events, new connections and the remains of old ones. Who has not `caught_up` cannot say that
+    /// a queue pair does not drain.
+    fn control(&mut self, now: Timestamp, caught_up: bool) -> bool {
         let mut busy = false;
         for index in 0..self.connections.len() {
             let Some(connection) = &mut self.connections[index] else { continue };
             busy |= connection.control(now);
-            if connection.overdue(now) {
+            if caught_up && connection.overdue(now) {
                 tracing::error!("a queue pair does not drain: its memory is given up");
                 connection.give_up();
             }

@@ -448,6 +448,34 @@ fn memory_was_lost_for_ever_when_the_drain_could_not_be_posted() {
 }
 
 #[test]
+fn memory_that_had_come_back_was_given_up_after_the_target_had_stood_still() {
+    let mut config = config();
+    (config.staging_buffers, config.credits) = (1, 512);
+    let mut world = World::new(config);
+    let mut client = Client::connect(&mut world, 4096);
+    let file = client.create(&mut world, "f");
+    let (xid, message) = client.rpc(procedure::WRITE, &write_args(file, 0, 1 << 20));
+    let position = message.len() as u32;
+    let reads = vec![ReadSegment { position, segment: client.segment(0, 1 << 20) }];
+    let faults = world.fabric.faults();
+    faults.latency_ns(Scope::All, 1_000_000);
+    client.call(xid, &message, &Lists { reads, ..Lists::default() });
+    world.turns(120);
+    faults.set(Scope::All, FaultPlan::new());
+    let before = world.target.stats().completions.get();
+    client.disconnect();
+    while world.target.stats().completions.get() == before {
+        world.turns(1);
+    }
+    assert_eq!(world.target.open_connections(), 1, "more has come back than one turn takes");
+    world.now = world.now.add_ns(6_000_000_000);
+    world.turns(300);
+    assert_eq!(world.target.open_connections(), 0);
+    let mut next = Client::connect(&mut world, 4096);
+    ok::<WriteOk>(&write_by_chunk(&mut next, &mut world, file, &pattern(1 << 20), 1));
+}
+
+#[test]
 fn a_client_that_never_agreed_was_waited_for_for_ever() {
     let mut world = world();
     let mut id = world.fabric.resolve(world.target.nfs_addr(), None).unwrap();
