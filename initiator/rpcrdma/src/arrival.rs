@@ -196,7 +196,7 @@ impl<P: Provider> Connection<P> {
             let Some((index, rkey)) = self.slots.next_to_invalidate() else { return };
             ctx.request = index;
             ctx.invalidate = Some(rkey);
-            self.sender.prepared(true);
+            self.sender.prepared(true, false);
         }
     }
 

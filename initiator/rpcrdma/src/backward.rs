@@ -80,7 +80,7 @@ impl<P: Provider> Connection<P> {
             request.send.lend();
             (request.sending, request.gathered) = (true, false);
             self.counters.sends += 1;
-            self.sender.prepared(false);
+            self.sender.prepared(false, true);
         }
     }
 }

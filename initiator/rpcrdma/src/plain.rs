@@ -159,7 +159,8 @@ impl<P: Provider> Connection<P> {
         (request.pending, request.sending) = (true, true);
         count(counters, travel, len);
         counters.sends += 1;
-        sender.prepared(travel == Travel::Gathered);
+        let alone = ctx.bind.is_none();
+        sender.prepared(travel == Travel::Gathered, alone);
         slots.taken();
         self.credits.take();
         self.last_call = now;

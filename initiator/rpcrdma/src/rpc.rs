@@ -165,13 +165,14 @@ impl<P: Provider> Connection<P> {
         let Self { windows, long_calls, counters, .. } = self;
         let credits = self.config.max_requests;
         Frame { shape, travel, credits, windows, long_calls, counters }.frame(request, ctx);
+        let alone = ctx.bind.is_none();
         if planted!(self.config, PieceOffset) {
             ctx.sges[2].addr += 1;
         }
         request.sent_ns = now.0;
         self.credits.take();
         self.counters.sends += 1;
-        self.sender.prepared(travel == Travel::Gathered);
+        self.sender.prepared(travel == Travel::Gathered, alone);
         Ok(())
     }
 

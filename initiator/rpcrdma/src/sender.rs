@@ -20,6 +20,8 @@ pub(crate) struct Sender {
     signals: Signals,
     /// Slots taken whose Sends are not posted yet: the next chain.
     prepared: u32,
+    /// It consists of nothing but Sends.
+    all_alone: bool,
     /// Something was posted on this queue pair.
     used: bool,
 }
@@ -28,14 +30,23 @@ impl Sender {
     /// A ring of `slots`, together of at most `send_wr_max` work requests.
     pub(crate) fn new(slots: u32, send_wr_max: u32, signal_every: u32) -> Self {
         let (getter, putter) = sendctx::ring(slots, send_wr_max);
-        Self { getter, putter, signals: Signals::new(signal_every), prepared: 0, used: false }
+        Self {
+            getter,
+            putter,
+            signals: Signals::new(signal_every),
+            prepared: 0,
+            all_alone: true,
+            used: false,
+        }
     }
 
     /// The slot taken last will be part of the next chain. `payload_waits`: a caller's payload is
-    /// not given back before its work request has completed.
+    /// not given back before its work request has completed. `alone`: that is a Send, and there is
+    /// no other.
     #[inline]
-    pub(crate) fn prepared(&mut self, payload_waits: bool) {
+    pub(crate) fn prepared(&mut self, payload_waits: bool, alone: bool) {
         self.prepared += 1;
+        self.all_alone &= alone;
         if payload_waits {
             self.signals.payload = self.getter.head();
         }
@@ -61,42 +72,55 @@ impl Sender {
     ) -> Result<(), PostError> {
         let count = std::mem::take(&mut self.prepared);
         self.used = true;
+        let all_alone = std::mem::replace(&mut self.all_alone, true);
         let Self { getter, signals, .. } = self;
-        let last = getter.head();
-        let mark = signals.next(last);
+        let (last, id) = (getter.head(), id.with(Kind::Send, 0));
         let signaled = &mut counters.signaled_sends;
-        let chain = Chain {
-            places: getter.latest(count),
-            id: id.with(Kind::Send, 0),
-            last,
-            mark,
-            signals,
-            signaled,
-            bound: None,
-        };
+        let marks = Marks { last, next: signals.next(last), signals, signaled };
+        let places = getter.latest(count);
         // SAFETY: every SGE names a buffer that its request has lent (`Loan::lend`); it is
         // reclaimed only by the walk up to this Send's completion, or after the drain. A window
         // and its region live as long as the queue pair; the bytes bound are lent until the key is
         // invalidated or the queue pair destroyed.
-        let posted = unsafe { link.post_send(chain) }?;
+        let posted = unsafe {
+            match all_alone {
+                true => link.post_send(Sends { places, id, marks }),
+                false => link.post_send(Chain { places, id, marks, bound: None }),
+            }
+        }?;
         counters.send_wrs += posted as u64;
         counters.send_doorbells += 1;
         Ok(())
     }
 }
 
-/// The work requests of places in the ring, in order: windows are bound right before their Send.
-/// Most places have one work request and no more.
+/// A chain of nothing but Sends, as most are.
+struct Sends<'s, I> {
+    places: I,
+    /// Of the work requests, but for the number of the place.
+    id: u64,
+    marks: Marks<'s>,
+}
+
+impl<'a, I: Iterator<Item = (u32, &'a Sendctx)>> Iterator for Sends<'_, I> {
+    type Item = SendWr<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<SendWr<'a>> {
+        let (number, ctx) = self.places.next()?;
+        let signaled = self.marks.take(number);
+        let wr_id = self.id | u64::from(number);
+        Some(SendWr { wr_id, sges: ctx.sges(), op: Op::Send, signaled, fence: false })
+    }
+}
+
+/// The work requests of any places in the ring, in order: windows are bound right before their
+/// Send.
 struct Chain<'a, 's, I> {
     places: I,
-    /// Of their work requests, but for the number of the place.
+    /// As for [`Sends`].
     id: u64,
-    /// The number of the last place.
-    last: u32,
-    /// The next one that asks for a completion; behind the last one if there is none.
-    mark: u32,
-    signals: &'s mut Signals,
-    signaled: &'s mut u64,
+    marks: Marks<'s>,
     /// The present place, of whose windows the first is bound, and how many of the others are.
     bound: Option<(u32, &'a Sendctx, usize)>,
 }
@@ -125,15 +149,34 @@ impl<'a, I: Iterator<Item = (u32, &'a Sendctx)>> Iterator for Chain<'a, '_, I> {
                 place
             }
         };
-        let signaled = number == self.mark;
-        if signaled {
-            self.signals.marked(number);
-            self.mark = self.signals.next(self.last);
-            *self.signaled += 1;
-        }
+        let signaled = self.marks.take(number);
         let op = ctx.invalidate.map_or(Op::Send, |rkey| Op::LocalInvalidate { rkey });
         let wr_id = self.id | u64::from(number);
         Some(SendWr { wr_id, sges: ctx.sges(), op, signaled, fence: false })
+    }
+}
+
+/// The Sends of a chain that ask for a completion.
+struct Marks<'s> {
+    /// The number of the chain's last.
+    last: u32,
+    /// The next one that does; behind the last one if there is none.
+    next: u32,
+    signals: &'s mut Signals,
+    signaled: &'s mut u64,
+}
+
+impl Marks<'_> {
+    /// Whether this one does.
+    #[inline]
+    fn take(&mut self, number: u32) -> bool {
+        let signaled = number == self.next;
+        if signaled {
+            self.signals.marked(number);
+            self.next = self.signals.next(self.last);
+            *self.signaled += 1;
+        }
+        signaled
     }
 }
 
