@@ -100,17 +100,18 @@ impl<P: Provider> Client<P> {
     fn connect(&mut self, transport: TransportConfig, now: Timestamp) -> Result<Links, Error> {
         let nconnect = transport.nconnect;
         let first = self.endpoint.connect(transport, now)?;
-        let mut connections = vec![first];
+        let mut others = Vec::new();
         for _ in 1..nconnect {
             match self.endpoint.connect_beside(first, now) {
-                Ok(another) => connections.push(another),
+                Ok(another) => others.push(another),
                 Err(error) => {
-                    connections.into_iter().for_each(|id| self.endpoint.close(id, now));
+                    self.endpoint.close(first, now);
+                    others.into_iter().for_each(|id| self.endpoint.close(id, now));
                     return Err(error.into());
                 }
             }
         }
-        Ok(Links::new(connections))
+        Ok(Links::new(first, others))
     }
 
     /// Takes an operation. Its result comes from [`Client::next_done`], even when it is refused
@@ -130,6 +131,7 @@ impl<P: Provider> Client<P> {
         };
         let Some((place, task)) = mount.place() else { return Err(submission) };
         task.take(submission, now);
+        mount.place_taken();
         mount.start(place, Stage::Submitted, &mut self.endpoint, now);
         Ok(())
     }

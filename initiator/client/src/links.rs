@@ -19,13 +19,16 @@ struct Link {
 #[derive(Debug)]
 pub(crate) struct Links {
     list: Vec<Link>,
-    next: usize,
+    /// The one whose turn it is, and its place in the list.
+    next: ConnectionId,
+    at: usize,
 }
 
 impl Links {
-    pub(crate) fn new(ids: impl IntoIterator<Item = ConnectionId>) -> Self {
+    pub(crate) fn new(first: ConnectionId, others: impl IntoIterator<Item = ConnectionId>) -> Self {
         let link = |id| Link { id, was_up: false, ended: None };
-        Self { list: ids.into_iter().map(link).collect(), next: 0 }
+        let ids = std::iter::once(first).chain(others);
+        Self { list: ids.map(link).collect(), next: first, at: 0 }
     }
 
     /// Each in its order.
@@ -40,15 +43,15 @@ impl Links {
     /// The one whose turn it is.
     #[inline]
     pub(crate) fn next(&self) -> ConnectionId {
-        self.list[self.next].id
+        self.next
     }
 
     /// It has had it.
     #[inline]
     pub(crate) fn advance(&mut self) {
-        self.next += 1;
-        if self.next == self.list.len() {
-            self.next = 0;
+        if self.list.len() > 1 {
+            self.at = (self.at + 1) % self.list.len();
+            self.next = self.list[self.at].id;
         }
     }
 

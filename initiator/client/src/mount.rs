@@ -180,14 +180,20 @@ impl Mount {
         self.enqueue(slot, endpoint, now);
     }
 
-    /// A place for another operation of the caller's, if there is room.
+    /// The place for the next operation of the caller's, if there is room.
     #[inline(always)]
     pub(crate) fn place(&mut self) -> Option<(u32, &mut Task)> {
         if self.taken() - (self.kept.own as usize) >= self.queue_depth {
             return None;
         }
-        let slot = self.free.pop()?;
+        let slot = *self.free.last()?;
         Some((slot, self.tasks.get_mut(slot as usize)?))
+    }
+
+    /// The place that [`Mount::place`] has shown is taken.
+    #[inline(always)]
+    pub(crate) fn place_taken(&mut self) {
+        self.free.pop();
     }
 
     /// Takes an operation that is not of the usual kind, or cannot go out at once.
@@ -231,6 +237,13 @@ impl Mount {
     #[inline]
     pub(crate) fn pump<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
         self.now = now;
+        if !self.parked && !self.waiting.is_empty() {
+            self.pump_some(endpoint, now);
+        }
+    }
+
+    #[inline(never)]
+    fn pump_some<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
         while !self.parked
             && let Some(&slot) = self.waiting.front()
             && self.start(slot, Stage::Checked, endpoint, now)
@@ -269,9 +282,7 @@ impl Mount {
             && procedure::usual(&task.op, plain.rpc, plain.written, &mut task.result).is_some();
         if usual {
             // Only one of the two has it.
-            if buffer.is_some() {
-                std::mem::swap(&mut task.buffer, buffer);
-            }
+            task.take_back((buffer.take(), None));
             self.done.push_back(slot);
         }
         usual
@@ -295,7 +306,7 @@ impl Mount {
         let copied = placed.copied;
         match step {
             Ok(Step::Finished) => match task.role {
-                Role::Plain => self.done.push_back(slot),
+                Role::Plain => self.answer(slot),
                 role => self.finish_own(slot, role),
             },
             Ok(Step::Again) => self.waiting.push_back(slot),
@@ -344,7 +355,7 @@ impl Mount {
 
     /// Has the caller take the result that is there.
     fn answer(&mut self, slot: u32) {
-        self.tasks[slot as usize].role = Role::Vacant;
+        self.tasks[slot as usize].retire();
         self.done.push_back(slot);
     }
 

@@ -15,37 +15,52 @@ use crate::credits::Credits;
 use crate::error::{BadReply, Error, Loss};
 use crate::inline::Inline;
 use crate::planted::planted;
+use crate::receives::Receives;
 use crate::reply::{self, Arrival, Offered};
 use crate::request::{Matched, Request};
+use crate::slots::Slots;
 use crate::state::State;
 use crate::stats::Counters;
-use crate::work_id::Kind;
+use crate::work_id::{Kind, WorkId};
 
 impl<P: Provider> Connection<P> {
-    /// A completion of one of this connection's work requests.
-    pub(crate) fn on_completion(
+    /// Completions of this connection's work requests, as many as come first in the batch: those of
+    /// the queue pair that is known by `id`. Returns the others.
+    #[inline(always)]
+    pub(crate) fn on_completions<'b>(
         &mut self,
-        kind: Kind,
-        entry: u32,
-        completion: &Completion,
+        id: WorkId,
+        batch: &'b [Completion],
         now: Timestamp,
         up: &mut impl Upcalls,
-    ) {
-        self.counters.cqes += 1;
+    ) -> &'b [Completion] {
+        let mut rest = batch;
+        while let Some((completion, behind)) = rest.split_first()
+            && WorkId::of(completion.wr_id) == id
+        {
+            self.on_completion(completion, now, up);
+            rest = behind;
+        }
+        self.counters.cqes += (batch.len() - rest.len()) as u64;
+        rest
+    }
+
+    #[inline(always)]
+    fn on_completion(&mut self, completion: &Completion, now: Timestamp, up: &mut impl Upcalls) {
+        let Some((kind, entry)) = WorkId::entry(completion.wr_id) else { return };
         match kind {
-            Kind::Send if completion.status == WcStatus::Success => self.on_send(entry, up),
+            Kind::Receive if completion.status == WcStatus::Success => {
+                return self.on_receive(entry, completion, now, up);
+            }
+            Kind::Send if completion.status == WcStatus::Success => return self.on_send(entry, up),
+            Kind::Receive => {
+                // SAFETY: its completion is the one at hand.
+                unsafe { self.receives.arrived(entry, 0) };
+                self.receives.release(entry);
+            }
             // What an error leaves in the ring is released after the drain.
             Kind::Send => {}
             Kind::Drain => self.on_drained(),
-            Kind::Receive => {
-                // SAFETY: its completion is the one at hand.
-                unsafe { self.receives.arrived(entry) };
-                if completion.status == WcStatus::Success {
-                    self.on_receive(entry, completion, now, up);
-                } else {
-                    self.receives.release(entry);
-                }
-            }
         }
         // req: 8166-4.5.4-1
         if completion.status != WcStatus::Success {
@@ -56,11 +71,17 @@ impl<P: Provider> Connection<P> {
     /// A signaled Send has completed: walks the ring up to it, then hands over the replies that
     /// waited for it.
     fn on_send(&mut self, number: u32, up: &mut impl Upcalls) {
-        let Self { sender, slots, .. } = self;
-        let too_far = planted!(self.config, WalkTooFar) && number != sender.getter.head();
+        let Self { sender, slots, receives, config, .. } = self;
+        let too_far = planted!(config, WalkTooFar) && number != sender.getter.head();
         let number = number.wrapping_add(u32::from(too_far));
-        // SAFETY: the walk passes exactly the Sends that this completion stands for.
-        let walked = sender.putter.put(number, |ctx| unsafe { slots.passed(ctx) });
+        let walked = sender.putter.put(number, |ctx| {
+            // SAFETY: the walk passes exactly the Sends that this completion stands for.
+            if let Some(index) = unsafe { slots.passed(ctx) }
+                && !finish_plain(slots, receives, config, index, up)
+            {
+                slots.finish_later(index);
+            }
+        });
         if let Err(stale) = walked {
             self.counters.stale_completions += 1;
             tracing::warn!(%stale, remote = %self.config.remote, "ignored");
@@ -82,7 +103,8 @@ impl<P: Provider> Connection<P> {
     ) {
         let Self { receives, slots, credits, counters, backoff, config, .. } = self;
         let len = completion.byte_len;
-        let message = receives.message(receive, len);
+        // SAFETY: the Receive's completion is the one at hand.
+        let message = unsafe { receives.arrived(receive, len) };
         let usual = UsualReply::recognise(message);
         let Some(usual) = usual else { return self.on_message(receive, completion, now, up) };
         let Some((index, request)) = slots.awaiting(usual.xid) else {
@@ -97,11 +119,12 @@ impl<P: Provider> Connection<P> {
         backoff.reset();
         // SAFETY: the Reply has matched this call, and the server has invalidated its key with it,
         // if the call had one.
-        let complete = unsafe { request.replied() };
-        if complete && hand_over_plain(request, &message[usual.len..], written, up) {
+        if unsafe { hand_over_plain(request, &message[usual.len..], written, up) } {
             let (xid, sending) = (request.xid, request.sending);
-            return self.done_with(index, xid, receive, sending);
+            return done_with(slots, receives, config, (index, xid, sending), receive);
         }
+        // SAFETY: likewise.
+        let complete = unsafe { request.replied() };
         let outcome = Ok(Arrival::Inline { header_len: usual.len, written });
         self.hand_over_later(index, Matched { receive, len, outcome }, complete, up);
     }
@@ -159,7 +182,7 @@ impl<P: Provider> Connection<P> {
 
     /// A call has its Reply, and the long way is left, or something to wait for: its keys are to be
     /// invalidated, or its Send is to complete.
-    #[inline(never)]
+    #[inline(always)]
     fn hand_over_later(
         &mut self,
         index: u32,
@@ -171,7 +194,9 @@ impl<P: Provider> Connection<P> {
             return self.hand_over(index, matched, up);
         }
         let request = self.slots.get(index);
-        request.reply = Some(matched);
+        debug_assert!(request.reply.is_none(), "it was awaited");
+        // Nothing is in the place that would have to be dropped.
+        std::mem::forget(request.reply.replace(matched));
         if request.any_key() {
             self.counters.local_inv_needed += self.slots.invalidate(index);
             return;
@@ -203,36 +228,12 @@ impl<P: Provider> Connection<P> {
     /// Hands an RPC to its caller that is complete since its Reply waits.
     #[inline(never)]
     pub(crate) fn finish(&mut self, index: u32, up: &mut impl Upcalls) {
-        let Self { slots, receives, .. } = self;
-        let request = slots.get(index);
-        if let Some(Matched {
-            receive,
-            len,
-            outcome: Ok(Arrival::Inline { header_len, written }),
-        }) = request.reply
-        {
-            let message = receives.message(receive, len);
-            let rpc = message.get(header_len..).unwrap_or_default();
-            if hand_over_plain(request, rpc, written, up) {
-                // Nothing is in it that would have to be dropped.
-                std::mem::forget(request.reply.take());
-                let (xid, sending) = (request.xid, request.sending);
-                return self.done_with(index, xid, receive, sending);
-            }
+        let Self { slots, receives, config, .. } = self;
+        if finish_plain(slots, receives, config, index, up) {
+            return;
         }
-        if let Some(matched) = request.reply.take() {
+        if let Some(matched) = self.slots.get(index).reply.take() {
             self.hand_over(index, matched, up);
-        }
-    }
-
-    /// An RPC was handed over: its Receive goes back, and its slot, unless its Send has it still.
-    #[inline(always)]
-    fn done_with(&mut self, index: u32, xid: u32, receive: u32, sending: bool) {
-        if !(planted!(self.config, NoRepost) && xid.is_multiple_of(32)) {
-            self.receives.release(receive);
-        }
-        if !sending {
-            self.slots.put(index);
         }
     }
 
@@ -266,7 +267,8 @@ impl<P: Provider> Connection<P> {
         let copied = up.complete(self.id, Completed { token, result, buffer, pieces, inline });
         self.counters.fixup_copy_count += copied as u64;
         self.counters.kept_receives = self.receives.kept;
-        self.done_with(index, xid, receive, sending);
+        let Self { slots, receives, config, .. } = self;
+        done_with(slots, receives, config, (index, xid, sending), receive);
     }
 
     /// Ends one request of a connection that is gone: as it stood, or with the cause.
@@ -290,20 +292,67 @@ impl<P: Provider> Connection<P> {
     }
 }
 
-/// Hands a complete RPC to its caller, if there is nothing special about it and the caller finds
-/// it usual; otherwise nothing has happened.
+/// Hands an RPC to its caller that is complete since its Reply waits, if it is a plain one and the
+/// caller finds its reply usual; otherwise nothing has happened.
 #[inline(always)]
-fn hand_over_plain(
+fn finish_plain(
+    slots: &mut Slots,
+    receives: &mut Receives,
+    config: &TransportConfig,
+    index: u32,
+    up: &mut impl Upcalls,
+) -> bool {
+    let request = slots.get(index);
+    let Some(Matched { receive, len, outcome: Ok(Arrival::Inline { header_len, written }) }) =
+        request.reply
+    else {
+        return false;
+    };
+    let rpc = receives.message(receive, len).get(header_len..).unwrap_or_default();
+    // SAFETY: the Reply has matched this call, and its Send has completed since.
+    if !unsafe { hand_over_plain(request, rpc, written, up) } {
+        return false;
+    }
+    // Nothing is in it that would have to be dropped.
+    std::mem::forget(request.reply.take());
+    let (xid, sending) = (request.xid, request.sending);
+    done_with(slots, receives, config, (index, xid, sending), receive);
+    true
+}
+
+/// An RPC was handed over: its Receive goes back, and its slot, unless its Send has it still.
+#[inline(always)]
+fn done_with(
+    slots: &mut Slots,
+    receives: &mut Receives,
+    config: &TransportConfig,
+    (index, xid, sending): (u32, u32, bool),
+    receive: u32,
+) {
+    let _ = (config, xid); // Of test-only builds.
+    if !(planted!(config, NoRepost) && xid.is_multiple_of(32)) {
+        receives.release(receive);
+    }
+    if !sending {
+        slots.put(index);
+    }
+}
+
+/// Hands a plain RPC to its caller, if it is complete and the caller finds its reply usual; otherwise
+/// nothing has happened that [`Request::replied`] would not do.
+///
+/// # Safety
+/// As [`Request::replied_plain`].
+#[inline(always)]
+unsafe fn hand_over_plain(
     request: &mut Request,
     rpc: &[u8],
     written: Option<u32>,
     up: &mut impl Upcalls,
 ) -> bool {
     let token = request.token;
-    if request.long.is_some() {
-        return false;
-    }
-    let Some(buffer) = request.payload.one() else { return false };
+    // SAFETY: the caller's promise.
+    let Some(buffer) = (unsafe { request.replied_plain() }) else { return false };
     let taken = up.complete_plain(&PlainReply { token, rpc, written }, buffer);
     request.pending &= !taken;
     taken

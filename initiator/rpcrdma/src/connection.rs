@@ -466,8 +466,12 @@ impl<P: Provider> Connection<P> {
         self.link = None;
         let cause = self.cause.take().unwrap_or(Error::Closed { remote: self.config.remote });
         let Self { sender, slots, .. } = self;
-        // SAFETY: the queue pair is drained and destroyed.
-        sender.putter.put_all(|ctx| unsafe { slots.passed(ctx) });
+        sender.putter.put_all(|ctx| {
+            // SAFETY: the queue pair is drained and destroyed.
+            if let Some(index) = unsafe { slots.passed(ctx) } {
+                slots.finish_later(index);
+            }
+        });
         // SAFETY: so are its windows.
         unsafe { self.slots.keys_ended() };
         while let Some(index) = self.slots.next_finished() {
@@ -565,8 +569,10 @@ impl<P: Provider> Drop for Connection<P> {
         self.long_calls.drop_windows();
         self.link = None;
         let Self { sender, slots, receives, .. } = self;
-        // SAFETY: the queue pair was destroyed above.
-        sender.putter.put_all(|ctx| unsafe { slots.passed(ctx) });
+        sender.putter.put_all(|ctx| {
+            // SAFETY: the queue pair was destroyed above. Nobody is told what is complete with it.
+            let _ = unsafe { slots.passed(ctx) };
+        });
         // SAFETY: the queue pair was destroyed above; no peer can reach anything.
         unsafe { slots.reclaim_all() };
         // SAFETY: the queue pair was destroyed above.

@@ -32,7 +32,7 @@ impl Credits {
     #[inline(always)]
     pub(crate) fn replied(&mut self, grant: u32) {
         self.in_use -= 1;
-        self.granted = grant.clamp(1, self.max);
+        self.granted = grant.min(self.max).max(1);
     }
 
     /// Calls that are out.

@@ -258,21 +258,34 @@ impl<P: Provider> Endpoint<P> {
     }
 
     /// Takes one batch of completions from each queue. Returns how many there were.
+    #[inline(always)] // Into the turn, of which there is one.
     pub fn poll(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
         let mut total = 0;
         for at in 0..self.cqs.len() {
             self.polls += 1;
-            let mut batch = std::mem::take(&mut self.completions);
-            match self.cqs[at].cq.poll(&mut batch) {
-                Ok(count) => {
-                    total += count;
-                    for completion in &batch[..count] {
-                        self.dispatch(completion, now, up);
-                    }
+            let count = match self.cqs[at].cq.poll(&mut self.completions) {
+                Ok(count) => count,
+                Err(error) => {
+                    self.cq_failed(at, &error, now);
+                    continue;
                 }
-                Err(error) => self.cq_failed(at, &error, now),
+            };
+            total += count;
+            let mut rest = &self.completions[..count];
+            while let Some(first) = rest.first() {
+                let id = WorkId::of(first.wr_id);
+                let place = self.places.get_mut(usize::from(id.connection()));
+                let place = place.filter(|place| place.tag == id.tag());
+                let Some(Place { connection: Some(connection), touched, .. }) = place else {
+                    self.strays += 1;
+                    rest = &rest[1..];
+                    continue;
+                };
+                if !std::mem::replace(touched, true) {
+                    self.touched.push(id.connection());
+                }
+                rest = connection.on_completions(id, rest, now, up);
             }
-            self.completions = batch;
         }
         if total > 0 {
             self.completions_seen += total as u64;
@@ -281,24 +294,16 @@ impl<P: Provider> Endpoint<P> {
         total
     }
 
-    fn dispatch(&mut self, completion: &Completion, now: Timestamp, up: &mut impl Upcalls) {
-        let Some((id, kind, entry)) = WorkId::parse(completion.wr_id) else {
-            return;
-        };
-        let place = self.places.get_mut(usize::from(id.connection)).filter(|it| it.tag == id.tag);
-        let Some(Place { connection: Some(connection), touched, .. }) = place else {
-            self.strays += 1;
-            return;
-        };
-        connection.on_completion(kind, entry, completion, now, up);
-        if !std::mem::replace(touched, true) {
-            self.touched.push(id.connection);
-        }
+    /// The same outside of a turn.
+    #[cold]
+    fn poll_again(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
+        self.poll(now, up)
     }
 
     /// After a batch: the server's calls are answered, Receives go back before anybody is woken,
     /// calls of a lost connection go before new ones, and drained queue pairs go. Returns how many
     /// of those there were.
+    #[inline(always)] // As `poll`.
     fn settle(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
         let mut gone = 0;
         for at in 0..self.touched.len() {
@@ -365,7 +370,7 @@ impl<P: Provider> Endpoint<P> {
     fn catch_up(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
         let batch = self.completions.len();
         let entries: usize = self.cqs.iter().map(|cq| cq.depth as usize).sum();
-        let polls = (0..=entries / batch).map(|_| self.poll(now, up));
+        let polls = (0..=entries / batch).map(|_| self.poll_again(now, up));
         polls.take_while(|&taken| taken > 0).sum()
     }
 
@@ -377,7 +382,7 @@ impl<P: Provider> Endpoint<P> {
         let Some(connection) = &mut place.connection else {
             return;
         };
-        connection.work_id = WorkId { connection: index as u16, tag: place.tag };
+        connection.work_id = WorkId::new(index as u16, place.tag);
         let started = cq.and_then(|(at, entries)| {
             connection.cq = Some((at, entries));
             connection.start(&self.cqs[at].cq, now)

@@ -9,13 +9,12 @@
 use std::rc::Rc;
 
 use hugepages::{Keys, Region};
-use verbs::{Access, ProtectionDomain, WindowAccess};
+use verbs::{Access, Bind, ProtectionDomain, WindowAccess};
 use wire::rpcrdma::Segment;
 
 use crate::config::{CALL_MAX, LONG_CALLS};
 use crate::memory::{Loan, RegisteredPool};
 use crate::request::{Key, Request};
-use crate::sendctx::Bind;
 use crate::stats::Counters;
 use crate::windows::Windows;
 use crate::{Error, Refusal};

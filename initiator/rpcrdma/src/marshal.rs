@@ -4,7 +4,7 @@
 //! XID and all, so that the server's duplicate-request cache knows it (its key is a checksum of
 //! that message). The transport header is written anew: keys and inline thresholds may differ.
 
-use verbs::{ProtectionDomain, WindowAccess};
+use verbs::{Bind, ProtectionDomain, WindowAccess};
 use wire::rpcrdma::{Emit, EmitKind, ReadSegment, Segment, usual};
 use wire::xdr::{Full, Writer};
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::long_call::LongCalls;
 use crate::piece::{Piece, SEGMENTS_MAX};
 use crate::request::{Key, Request, Role, Shape, Travel, padded};
-use crate::sendctx::{Bind, Sendctx};
+use crate::sendctx::Sendctx;
 use crate::stats::Counters;
 use crate::windows::Windows;
 
@@ -44,6 +44,7 @@ pub(crate) fn encode(
     let shape = Shape { role, payload_len, pieces, reply_max: call.reply_max, body_len };
     request.shape = shape;
     request.token = call.token;
+    request.plain = false;
     if role != Role::None {
         request.payload.hold(std::mem::take(&mut call.payload));
     }
@@ -159,7 +160,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         let (segment, region) = (piece.segment(), piece.region_handle());
         let (segment, bind) = self.windows.bind((slot, place), *key, segment, region, access);
         if let Some(bind) = &bind {
-            key.bind(bind.rkey);
+            key.bind(bind.new_rkey);
         }
         (segment, bind)
     }
@@ -176,7 +177,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         }
         let (chunk, bind) = self.long_calls.chunk(long, body_len as u32);
         if let Some(bind) = bind {
-            long.key.bind(bind.rkey);
+            long.key.bind(bind.new_rkey);
             ctx.push_bind(bind);
         }
         long.message.lend();

@@ -46,8 +46,9 @@ impl Loan {
     #[inline(always)]
     pub(crate) fn put_from(&mut self, from: &mut Option<Buffer>) {
         debug_assert!(self.buffer.is_none(), "there is a buffer already");
-        // Nothing is in the place that would have to be dropped.
-        std::mem::forget(std::mem::replace(&mut self.buffer, from.take()));
+        if let Some(buffer) = from.take() {
+            self.put(buffer);
+        }
     }
 
     /// Gives the buffer to the NIC.

@@ -315,11 +315,19 @@ impl Held {
         }
     }
 
-    /// The caller's one buffer, if that is what is held and it is ours: the place that it is in.
-    #[inline]
-    pub(crate) fn one(&mut self) -> Option<&mut Option<Buffer>> {
+    /// Takes one buffer back, if it is one or none that is held: the place that it is in.
+    ///
+    /// # Safety
+    /// As for [`Loan::reclaim`], and it is of the connection's pool.
+    #[inline(always)]
+    pub(crate) unsafe fn reclaim_one(&mut self) -> Option<&mut Option<Buffer>> {
         match self {
-            Self::One(piece) => piece.loan.place(),
+            Self::One(piece) => {
+                debug_assert!(piece.registered.is_none(), "the pool needs no registration");
+                // SAFETY: the caller's promise.
+                unsafe { piece.loan.reclaim() };
+                piece.loan.place()
+            }
             Self::Many(_) => None,
         }
     }

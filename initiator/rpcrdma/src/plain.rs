@@ -76,21 +76,16 @@ impl<P: Provider> Connection<P> {
         if !ready || slots.has_resend() {
             return false;
         }
-        let (mut addr, mut keys) = (0, Keys::default());
+        let (mut addr, mut keys, mut data) = (0, Keys::default(), &[][..]);
         if payload != PlainPayload::None {
-            // A small one is copied; one that needs a pad has another SGE for that.
-            let odd = payload == PlainPayload::Send
-                && (len as usize <= self.limits.copy_max || !len.is_multiple_of(4));
-            match buffer {
-                Some(buffer)
-                    if len as usize <= buffer.len()
-                        && Rc::ptr_eq(buffer.region(), &self.payloads.region)
-                        && !odd =>
-                {
-                    (addr, keys) = (buffer.addr(), buffer.keys());
-                }
-                _ => return false,
+            let Some(buffer) = buffer else { return false };
+            let Some(bytes) = buffer.get(..len as usize) else { return false };
+            // One that needs a pad has another SGE for that.
+            let odd = payload == PlainPayload::Send && !len.is_multiple_of(4);
+            if odd || !Rc::ptr_eq(buffer.region(), &self.payloads.region) {
+                return false;
             }
+            (addr, keys, data) = (buffer.addr(), buffer.keys(), bytes);
         }
         let Some((index, request)) = slots.next(now.0) else { return false };
         let (xid, credits) = (request.xid, self.config.max_requests);
@@ -108,6 +103,12 @@ impl<P: Provider> Connection<P> {
         if HEADER_ROOM + body_len > self.limits.inline_send {
             return false;
         }
+        let mut message_len = body_len;
+        if travel == Travel::Copied {
+            let Some(room) = body.get_mut(body_len..body_len + data.len()) else { return false };
+            room.copy_from_slice(data);
+            message_len += data.len();
+        }
         let Some(ctx) = sender.getter.get(windows.wrs_per_call(1)) else { return false };
 
         // From here on it is on its way.
@@ -118,7 +119,7 @@ impl<P: Provider> Connection<P> {
                 let key = &mut request.windows[0];
                 let (offered, bind) = windows.bind((index, 0), *key, segment, None, access);
                 if let Some(bind) = &bind {
-                    key.bind(bind.rkey);
+                    key.bind(bind.new_rkey);
                     request.windows_bound += 1;
                 }
                 (segment, ctx.bind) = (offered, bind);
@@ -139,7 +140,7 @@ impl<P: Provider> Connection<P> {
         ctx.sge_count = 1;
         ctx.sges[0] = Sge {
             addr: header_addr + start as u64,
-            length: (HEADER_ROOM - start + body_len) as u32,
+            length: (HEADER_ROOM - start + message_len) as u32,
             lkey: header_lkey,
         };
         if travel == Travel::Gathered {
@@ -156,7 +157,7 @@ impl<P: Provider> Connection<P> {
         (request.shape, request.token) = (shape, call.token);
         (request.first_sent_ns, request.sent_ns) = (now.0, now.0);
         request.gathered = travel == Travel::Gathered;
-        (request.pending, request.sending) = (true, true);
+        (request.plain, request.pending, request.sending) = (true, true, true);
         count(counters, travel, len);
         counters.sends += 1;
         let alone = ctx.bind.is_none();

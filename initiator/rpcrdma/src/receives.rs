@@ -76,24 +76,23 @@ impl Receives {
         outcome.map(drop)
     }
 
-    /// A Receive has completed, in whatever way.
+    /// A Receive has completed, in whatever way: the first `len` bytes of it.
     ///
     /// # Safety
     /// The completion was just polled.
-    #[inline]
-    pub(crate) unsafe fn arrived(&mut self, index: u32) {
+    #[inline(always)]
+    pub(crate) unsafe fn arrived(&mut self, index: u32, len: u32) -> &[u8] {
         self.posted -= 1;
+        let loan = &mut self.loans[index];
         // SAFETY: the Receive that named this buffer has completed.
-        unsafe { self.loans[index].reclaim() };
+        unsafe { loan.reclaim() };
+        first_of(loan, len)
     }
 
     /// The first `len` bytes of a message that has arrived.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn message(&self, index: u32, len: u32) -> &[u8] {
-        match self.loans[index].shared() {
-            Some(buffer) => &buffer[..(len as usize).min(buffer.len())],
-            None => &[],
-        }
+        first_of(&self.loans[index], len)
     }
 
     /// Takes the buffer of a message out and puts a spare one in its place, if there is one.
@@ -133,5 +132,14 @@ impl Receives {
         self.repost.clear();
         self.repost.extend(0..self.count);
         self.posted = 0;
+    }
+}
+
+/// The first `len` bytes of a buffer of ours, or as many as there are.
+#[inline(always)]
+fn first_of(loan: &Loan, len: u32) -> &[u8] {
+    match loan.shared() {
+        Some(buffer) => &buffer[..(len as usize).min(buffer.len())],
+        None => &[],
     }
 }

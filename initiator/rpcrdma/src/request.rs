@@ -4,6 +4,7 @@
 //! arrived **and**, where its Send gathered the caller's payload, that Send has completed. And the
 //! slot's header buffer has two owners, the RPC and the Send: neither alone recycles it.
 
+use hugepages::Buffer;
 use verbs::WindowAccess;
 use wire::rpcrdma::{HEADER_MIN, UsualReply};
 
@@ -48,6 +49,9 @@ pub(crate) struct Request {
     pub(crate) sent_ns: u64,
     /// The Reply, between its arrival and the second condition.
     pub(crate) reply: Option<Matched>,
+    /// Nothing is special about it: its payload is one buffer of the mount's pool or none, and its
+    /// message goes inline.
+    pub(crate) plain: bool,
     /// The caller waits for this RPC.
     pub(crate) pending: bool,
     /// The Send has not completed.
@@ -142,6 +146,23 @@ impl Request {
         !self.is_read_by_send()
     }
 
+    /// The same for a plain call: its caller's buffer, or the place for one, if the call is complete.
+    /// `None`: it is not, or it is no plain one, and what of it may be taken back is left to
+    /// [`Request::replied`].
+    ///
+    /// # Safety
+    /// As [`Request::replied`].
+    #[inline(always)]
+    pub(crate) unsafe fn replied_plain(&mut self) -> Option<&mut Option<Buffer>> {
+        let complete = self.windows_bound == 0 && !self.is_read_by_send();
+        debug_assert!(!self.plain || self.long.is_none(), "a long call is no plain one");
+        if !(self.plain && complete) {
+            return None;
+        }
+        // SAFETY: the caller's promise for the server, and no Send reads it.
+        unsafe { self.payload.reclaim_one() }
+    }
+
     /// Both conditions: the Reply is here, with the call's keys invalidated, and no Send reads the
     /// caller's payload any more.
     #[inline]
@@ -169,8 +190,11 @@ impl Request {
     }
 
     /// A key has been invalidated; says whether it was one of this call's.
+    #[inline]
     pub(crate) fn end_key(&mut self, rkey: u32) -> bool {
-        if self.windows.iter_mut().any(|key| key.end(rkey)) {
+        // The first is nearly always the only one.
+        let [first, more @ ..] = &mut self.windows;
+        if first.end(rkey) || more.iter_mut().any(|key| key.end(rkey)) {
             self.windows_bound -= 1;
             return true;
         }
@@ -347,7 +371,7 @@ impl Travel {
 /// Length with XDR padding.
 #[inline]
 pub(crate) fn padded(len: u32) -> usize {
-    (len as usize).next_multiple_of(4)
+    (len as usize + 3) & !3
 }
 
 #[cfg(test)]

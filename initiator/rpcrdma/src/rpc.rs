@@ -133,6 +133,8 @@ impl<P: Provider> Connection<P> {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let long = self.limits.is_long(&shape, travel);
+        // A plain one may be sent again where it is no plain one any more.
+        self.slots.get(index).plain = false;
         let ready = if travel.lends() { self.attach(index) } else { Ok(()) };
         let sent = ready.and_then(|()| self.put_into_chain(index, shape, travel, long, now));
         if sent.is_err() {

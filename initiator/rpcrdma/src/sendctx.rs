@@ -26,7 +26,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use verbs::{RegionHandle, Sge, WindowAccess, WindowHandle};
+use verbs::{Bind, Sge};
 
 use crate::sync::{Arc, AtomicU32, Cell, hand_over};
 use crate::table::Table;
@@ -84,23 +84,6 @@ impl Sendctx {
         self.more_binds.clear();
         self.invalidate = None;
     }
-}
-
-/// A key for one I/O: which part of which region the window opens, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Bind {
-    /// The request's window.
-    pub window: WindowHandle,
-    /// The region that the payload lies in.
-    pub region: RegionHandle,
-    /// The key from now on.
-    pub rkey: u32,
-    /// First byte.
-    pub addr: u64,
-    /// Bytes.
-    pub length: u32,
-    /// What the server may do.
-    pub access: WindowAccess,
 }
 
 struct Ring {

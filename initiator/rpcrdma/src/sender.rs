@@ -7,9 +7,9 @@
 //! a key to be invalidated: its RPC cannot complete before. Other unsignaled Sends pin nothing but their own request slots,
 //! of which there are 2 N more than calls in flight, so a queue that falls silent loses nothing.
 
-use verbs::{Connection, Op, PostError, SendWr};
+use verbs::{Bind, Connection, Op, PostError, SendWr};
 
-use crate::sendctx::{self, Bind, Getter, Putter, Sendctx};
+use crate::sendctx::{self, Getter, Putter, Sendctx};
 use crate::stats::Counters;
 use crate::work_id::{Kind, WorkId};
 
@@ -180,17 +180,9 @@ impl Marks<'_> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn bind_request<'a>(bind: &Bind, wr_id: u64) -> SendWr<'a> {
-    let op = Op::BindWindow {
-        window: bind.window,
-        region: bind.region,
-        new_rkey: bind.rkey,
-        addr: bind.addr,
-        length: bind.length,
-        access: bind.access,
-    };
-    SendWr { wr_id, sges: &[], op, signaled: false, fence: false }
+    SendWr { wr_id, sges: &[], op: Op::BindWindow(*bind), signaled: false, fence: false }
 }
 
 /// Decides which Sends of a chain are signaled.

@@ -21,7 +21,7 @@ pub(crate) struct Slots {
     count: u32,
     free: Vec<u32>,
     xids: Xids,
-    /// Requests that became complete during a walk of the ring.
+    /// Requests that became complete during a walk of the ring and are not handed over yet.
     finished: VecDeque<u32>,
     /// Requests whose Reply is here while this key of theirs is still valid.
     to_invalidate: VecDeque<(u32, u32)>,
@@ -149,12 +149,13 @@ impl Slots {
         }
     }
 
-    /// The walk has passed a place in the ring.
+    /// The walk has passed a place in the ring. Returns the request that is complete with it, if one
+    /// is.
     ///
     /// # Safety
     /// Its work requests have completed, or the queue is drained.
-    #[inline]
-    pub(crate) unsafe fn passed(&mut self, ctx: &Sendctx) {
+    #[inline(always)]
+    pub(crate) unsafe fn passed(&mut self, ctx: &Sendctx) -> Option<u32> {
         // SAFETY: the caller's promise, for the Send or for the invalidation.
         unsafe {
             match ctx.invalidate {
@@ -169,40 +170,30 @@ impl Slots {
     /// # Safety
     /// As [`Request::send_completed`].
     #[inline(always)]
-    unsafe fn send_completed(&mut self, index: u32) {
+    unsafe fn send_completed(&mut self, index: u32) -> Option<u32> {
         let request = &mut self.slots[index];
         // SAFETY: the caller's promise.
         unsafe { request.send_completed() };
         if request.is_complete() {
-            self.finished.push_back(index);
-        } else {
-            self.put_if_free(index);
+            return Some(index);
         }
+        self.put_if_free(index);
+        None
     }
 
     /// The walk has passed the invalidation of a key of this request's.
     ///
     /// # Safety
     /// The key opens nothing any more.
-    unsafe fn key_invalidated(&mut self, index: u32, rkey: u32) {
+    #[cold]
+    unsafe fn key_invalidated(&mut self, index: u32, rkey: u32) -> Option<u32> {
         let request = &mut self.slots[index];
-        if request.end_key(rkey) && !request.any_key() {
-            // SAFETY: the last key that the server had for this call has ended.
-            unsafe { self.keys_released(index) };
+        if !request.end_key(rkey) || request.any_key() {
+            return None;
         }
-    }
-
-    /// No key of this request's is left.
-    ///
-    /// # Safety
-    /// As [`Request::chunks_released`].
-    unsafe fn keys_released(&mut self, index: u32) {
-        let request = &mut self.slots[index];
-        // SAFETY: the caller's promise.
+        // SAFETY: the last key that the server had for this call has ended.
         unsafe { request.chunks_released() };
-        if request.is_complete() {
-            self.finished.push_back(index);
-        }
+        request.is_complete().then_some(index)
     }
 
     /// Queues the invalidation of a request's keys, for when there is room for it. Returns how
@@ -231,7 +222,12 @@ impl Slots {
         }
     }
 
-    /// Requests whose second condition the last walk fulfilled, one at a time, in Send order.
+    /// A request is complete, and to be handed to its caller after the walk.
+    pub(crate) fn finish_later(&mut self, index: u32) {
+        self.finished.push_back(index);
+    }
+
+    /// The next of those, in Send order.
     pub(crate) fn next_finished(&mut self) -> Option<u32> {
         self.finished.pop_front()
     }
@@ -260,9 +256,13 @@ impl Slots {
     pub(crate) unsafe fn keys_ended(&mut self) {
         self.to_invalidate.clear();
         for index in 0..self.len() {
-            if self.slots[index].any_key() {
+            let request = &mut self.slots[index];
+            if request.any_key() {
                 // SAFETY: the caller says that no key is valid any more.
-                unsafe { self.keys_released(index) };
+                unsafe { request.chunks_released() };
+                if request.is_complete() {
+                    self.finished.push_back(index);
+                }
             }
         }
     }

@@ -5,13 +5,12 @@
 //! server, or by us where its Reply leaves that to us, before the caller sees the result. If that
 //! fails the connection ends (RFC 8166 §4.5.4), and its windows with it: the next one gets its own.
 
-use verbs::{MemoryWindow, ProtectionDomain, RegionHandle, WindowAccess, next_rkey};
+use verbs::{Bind, MemoryWindow, ProtectionDomain, RegionHandle, WindowAccess, next_rkey};
 use wire::rpcrdma::Segment;
 
 use crate::Error;
 use crate::piece::SEGMENTS_MAX;
 use crate::request::Key;
-use crate::sendctx::Bind;
 
 /// The windows of one queue pair; dropped no later than it.
 pub(crate) struct Windows<D: ProtectionDomain> {
@@ -86,9 +85,9 @@ impl<D: ProtectionDomain> Windows<D> {
             return (segment, None);
         };
         let Segment { length, offset: addr, .. } = segment;
-        let (window, rkey) = (window.handle(), next_rkey(key.rkey));
-        let bind = Bind { window, region, rkey, addr, length, access };
-        (Segment { handle: rkey, ..segment }, Some(bind))
+        let (window, new_rkey) = (window.handle(), next_rkey(key.rkey));
+        let bind = Bind { window, region, new_rkey, addr, length, access };
+        (Segment { handle: new_rkey, ..segment }, Some(bind))
     }
 
     #[inline]

@@ -30,7 +30,7 @@ use std::os::fd::BorrowedFd;
 
 pub use error::{Error, PostError};
 pub use window::{MemoryWindow, RegionHandle, WindowAccess, WindowHandle, next_rkey};
-pub use work::{Completion, Op, RecvWr, SendWr, Sge, WcStatus};
+pub use work::{Bind, Completion, Op, RecvWr, SendWr, Sge, WcStatus};
 
 /// A way to reach peers by RDMA. Cloning is cheap; a clone may move to another thread.
 pub trait Provider: Clone + Send + 'static {

@@ -42,20 +42,7 @@ pub enum Op {
     },
     /// Opens a part of a region to the peer; has no SGEs. Whatever is posted after it on this
     /// queue finds the window bound. See [`MemoryWindow`](crate::MemoryWindow).
-    BindWindow {
-        /// A window that is not bound now.
-        window: WindowHandle,
-        /// A region of the same domain, registered with [`Access::bind`](crate::Access).
-        region: RegionHandle,
-        /// The key from now on: [`next_rkey`](crate::next_rkey) of the window's last.
-        new_rkey: u32,
-        /// First byte.
-        addr: u64,
-        /// Bytes, at least one.
-        length: u32,
-        /// What the peer may do.
-        access: WindowAccess,
-    },
+    BindWindow(Bind),
     /// Ends the key of a bound window of ours; has no SGEs. Once it has completed the peer reaches
     /// nothing by it. Never post it for a key that the peer may have invalidated or may yet: wait
     /// for what the Receive says (rxe's kernel crashes on the second invalidation of a key).
@@ -63,6 +50,23 @@ pub enum Op {
         /// The key.
         rkey: u32,
     },
+}
+
+/// Which part of which region a window opens, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// A window that is not bound now.
+    pub window: WindowHandle,
+    /// A region of the same domain, registered with [`Access::bind`](crate::Access).
+    pub region: RegionHandle,
+    /// The key from now on: [`next_rkey`](crate::next_rkey) of the window's last.
+    pub new_rkey: u32,
+    /// First byte.
+    pub addr: u64,
+    /// Bytes, at least one.
+    pub length: u32,
+    /// What the peer may do.
+    pub access: WindowAccess,
 }
 
 /// A Send Queue work request.

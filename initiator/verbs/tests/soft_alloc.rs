@@ -7,8 +7,8 @@ mod ends;
 use ends::{Pair, recv, send, unsignaled, write};
 use verbs::soft::{Clock, SoftFabric, SoftWindow};
 use verbs::{
-    Access, Completion, CompletionQueue, Connection, MemoryWindow, Op, ProtectionDomain, SendWr,
-    WindowAccess, next_rkey,
+    Access, Bind, Completion, CompletionQueue, Connection, MemoryWindow, Op, ProtectionDomain,
+    SendWr, WindowAccess, next_rkey,
 };
 
 /// An exchange as an RPC with a Write chunk makes it: a key and a call, data, a reply that ends the
@@ -26,14 +26,14 @@ fn exchange(
     let sges = [call.sge(0, 64), call.sge(64, 64)];
     let asks = if id % 4 == 3 { send(id, &sges) } else { unsignaled(id, &sges) };
     let rkey = next_rkey(window.rkey());
-    let lends = Op::BindWindow {
+    let lends = Op::BindWindow(Bind {
         window: window.handle(),
         region: call.handle(),
         new_rkey: rkey,
         addr: call.addr() + 768,
         length: 256,
         access: WindowAccess::WRITE,
-    };
+    });
     pair.active.post_send(&[SendWr { op: lends, ..unsignaled(id, &[]) }, asks]).unwrap();
     assert_eq!(pair.passive.cq.poll(&mut batch), Ok(1));
     let (data, answer) = ([reply.sge(0, 256)], [reply.sge(256, 64)]);

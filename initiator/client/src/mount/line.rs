@@ -20,7 +20,7 @@ impl Mount {
     ///
     /// The operations that there are most of, READ and WRITE of one buffer and GETATTR, are told
     /// apart once, here: what follows is made for each of them with what is known of it.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn start<P: Provider>(
         &mut self,
         slot: u32,

@@ -74,14 +74,20 @@ impl Task {
     #[inline(always)]
     pub(crate) fn take(&mut self, submission: Submission, now: Timestamp) {
         let Submission { tag, op, buffer, pieces } = submission;
-        if self.op.is_rich() {
-            self.op = Op::Null;
-        }
-        // Now there is nothing in it that would have to be dropped.
+        debug_assert!(!self.op.is_rich(), "the last operation was retired");
+        // Nothing is in the places that would have to be dropped.
         std::mem::forget(std::mem::replace(&mut self.op, op));
         std::mem::forget(std::mem::replace(&mut self.buffer, buffer));
         std::mem::forget(std::mem::replace(&mut self.pieces, pieces));
         (self.tag, self.since, self.role) = (tag, now, Role::Plain);
+    }
+
+    /// Its operation is over, and has a result: memory that only rare ones have is given back.
+    pub(super) fn retire(&mut self) {
+        self.role = Role::Vacant;
+        if self.op.is_rich() {
+            self.op = Op::Null;
+        }
     }
 
     /// Memory that the transport gives back, if it had any.

@@ -53,7 +53,7 @@ impl SendChain {
                 if ended {
                     break;
                 }
-                binds |= matches!(wr.op, Op::BindWindow { .. });
+                binds |= matches!(wr.op, Op::BindWindow(_));
                 len = i + 1;
             }
             let refused = PostError { posted: len, errno: libc::EINVAL };
@@ -131,13 +131,12 @@ unsafe fn fill_send(
             raw.opcode = opcode::IBV_WR_RDMA_READ;
             raw.wr.rdma = ffi::rdma_t { remote_addr, rkey };
         }
-        Op::BindWindow { window, region, new_rkey, addr, length, access } => {
+        Op::BindWindow(ref bind) => {
             raw.opcode = opcode::IBV_WR_BIND_MW;
             // rxe refuses a bind with immediate data, as which it takes the last entry's.
             raw.imm_data_invalidated_rkey_union.invalidated_rkey = 0;
-            let range = (addr, length);
             // SAFETY: given by the caller.
-            match unsafe { bind_info(qp, window, region, new_rkey, range, access) } {
+            match unsafe { bind_info(qp, bind) } {
                 Some(bind_mw) => raw.bind_mw_tso_union.bind_mw = bind_mw,
                 None => return false,
             }

@@ -22,7 +22,7 @@ use rdma_sys as ffi;
 
 use super::domain::Domain;
 use super::last_error;
-use crate::{Error, MemoryWindow, RegionHandle, WindowAccess, WindowHandle};
+use crate::{Bind, Error, MemoryWindow, WindowAccess, WindowHandle};
 
 /// A memory window; dropping it deallocates it.
 pub struct Window {
@@ -103,14 +103,8 @@ impl Drop for Mw {
 /// # Safety
 /// Window and region are alive, of this provider, and used by this thread only.
 #[inline]
-pub(super) unsafe fn bind_info(
-    qp: *mut ffi::ibv_qp,
-    window: WindowHandle,
-    region: RegionHandle,
-    new_rkey: u32,
-    (addr, length): (u64, u32),
-    access: WindowAccess,
-) -> Option<ffi::bind_mw_t> {
+pub(super) unsafe fn bind_info(qp: *mut ffi::ibv_qp, bind: &Bind) -> Option<ffi::bind_mw_t> {
+    let &Bind { window, region, new_rkey: rkey, addr, length, access } = bind;
     let window = ptr::with_exposed_provenance::<Mw>(window.0);
     // SAFETY: the handle was made from a window that is alive.
     let window = unsafe { &*window };
@@ -119,7 +113,7 @@ pub(super) unsafe fn bind_info(
     let mr = ptr::with_exposed_provenance_mut(region.0);
     let mw_access_flags = access_flags(access);
     let bind_info = ffi::ibv_mw_bind_info { mr, addr, length: length.into(), mw_access_flags };
-    (!mw.is_null()).then_some(ffi::bind_mw_t { mw, rkey: new_rkey, bind_info })
+    (!mw.is_null()).then_some(ffi::bind_mw_t { mw, rkey, bind_info })
 }
 
 fn access_flags(access: WindowAccess) -> u32 {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ibv::chain::SendChain;
 use crate::ibv::fake_ops::FakeDevice;
-use crate::{Op, PostError, SendWr};
+use crate::{Op, PostError, RegionHandle, SendWr};
 
 /// Records what is posted and refuses from entry `room` on.
 struct FakeQueue {
@@ -50,7 +50,7 @@ fn op(op: Op) -> SendWr<'static> {
 
 fn bind(window: &Rc<Mw>, new_rkey: u32, access: WindowAccess) -> SendWr<'static> {
     let (window, region) = (Mw::handle(window), RegionHandle(0x1230));
-    op(Op::BindWindow { window, region, new_rkey, addr: 0x4000, length: 512, access })
+    op(Op::BindWindow(Bind { window, region, new_rkey, addr: 0x4000, length: 512, access }))
 }
 
 /// Posts `chain` on a queue with `room`.

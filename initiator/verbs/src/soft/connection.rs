@@ -14,8 +14,8 @@ use super::link::{ACTIVE, Link, PASSIVE, Params, Phase, Qp, QpState, Side, lock}
 use super::struck::Fault;
 use super::{Fabric, QP_WR_MAX, SGE_MAX, SoftCq, SoftDomain};
 use crate::{
-    CmEvent, ConnectParams, Connection, DeviceInfo, Error, Op, PostError, QueuePairCaps, RecvWr,
-    SendWr,
+    Bind, CmEvent, ConnectParams, Connection, DeviceInfo, Error, Op, PostError, QueuePairCaps,
+    RecvWr, SendWr,
 };
 
 /// One end of a connection on the fabric.
@@ -248,7 +248,7 @@ impl Connection for SoftConnection {
                     return Err(errno);
                 }
                 qp.sq.push(&wr, &qp.reclaimed).inspect_err(|&errno| self.count_overrun(errno))?;
-                if let Op::BindWindow { window, new_rkey, .. } = wr.op {
+                if let Op::BindWindow(Bind { window, new_rkey, .. }) = wr.op {
                     let keys = self.fabric.keys.read().unwrap_or_else(PoisonError::into_inner);
                     keys.bind_posted(window, new_rkey);
                 }

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Access, Sge};
-pub(super) use windows::Bind;
 use windows::{WINDOW, WindowTable};
 
 /// A key is `index << 12 | generation << 1 | remote`, below those of windows. The local and the remote key of a region

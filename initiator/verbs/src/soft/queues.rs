@@ -76,7 +76,7 @@ impl Wqe {
 }
 
 fn is_local(op: &Op) -> bool {
-    matches!(op, Op::BindWindow { .. } | Op::LocalInvalidate { .. })
+    matches!(op, Op::BindWindow(_) | Op::LocalInvalidate { .. })
 }
 
 impl SendQueue {

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 
 use super::clock::NEVER;
 use super::faults::{FaultPlan, strikes};
-use super::keys::Bind;
 use super::link::{LinkState, Qp, QpState, Side, Turn};
 use super::responder::Outcome;
 use super::struck::Fault;
@@ -280,8 +279,7 @@ impl Qp {
     /// are carried out here.
     fn local_failure(&self, pos: u64, depth: u32, turn: &Turn<'_>) -> Option<WcStatus> {
         match self.sq.get(pos).op {
-            Op::BindWindow { window, region, new_rkey, addr, length, access } => {
-                let bind = Bind { window, region, new_rkey, addr, len: length, access };
+            Op::BindWindow(bind) => {
                 let bound = turn.keys.bind(self.num, self.domain, &bind);
                 return (!bound).then_some(WcStatus::MwBind);
             }

@@ -42,7 +42,7 @@ impl LinkState {
                 self.direct(s, pos, remote_addr, rkey, turn, false)
             }
             // Carried out when it was transmitted.
-            Op::BindWindow { .. } | Op::LocalInvalidate { .. } => Outcome::Done,
+            Op::BindWindow(_) | Op::LocalInvalidate { .. } => Outcome::Done,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use verbs::soft::FaultPlan;
 use verbs::{
-    Access, Completion, CompletionQueue, Connection, MemoryWindow, Op, ProtectionDomain, SendWr,
-    WcStatus, WindowAccess, next_rkey,
+    Access, Bind, Completion, CompletionQueue, Connection, MemoryWindow, Op, ProtectionDomain,
+    SendWr, WcStatus, WindowAccess, next_rkey,
 };
 
 use crate::ends::{Memory, send, unsignaled, write};
@@ -18,14 +18,14 @@ fn loan(talk: &Talk) -> (Window, Memory<Fabric>) {
 }
 
 fn bind(wr_id: u64, window: &Window, memory: &Memory<Fabric>) -> SendWr<'static> {
-    let op = Op::BindWindow {
+    let op = Op::BindWindow(Bind {
         window: window.handle(),
         region: memory.handle(),
         new_rkey: next_rkey(window.rkey()),
         addr: memory.addr(),
         length: 64,
         access: WindowAccess::WRITE,
-    };
+    });
     SendWr { op, ..send(wr_id, &[]) }
 }
 

@@ -32,7 +32,7 @@ impl FileHandle {
     #[inline]
     pub(super) fn padded_len(&self) -> usize {
         // Never more than the store has; said so that nobody asks.
-        usize::from(self.len).next_multiple_of(4).min(HANDLE_MAX as usize)
+        ((usize::from(self.len) + 3) & !3).min(HANDLE_MAX as usize)
     }
 
     /// Writes the XDR form, and zeros behind it as far as the longest handle would go.

@@ -17,7 +17,7 @@ const RESULTS: usize = 28;
 #[must_use]
 pub fn read(rpc: &[u8]) -> Option<(u32, bool)> {
     let at = behind_option::<FATTR_LEN>(rpc, succeeded(rpc)?)?;
-    let [count, eof, len] = last_words(rpc, at)?;
+    let [count, eof, len] = last_words::<3, 12>(rpc, at)?;
     (eof <= 1 && len == count).then_some((count, eof == 1))
 }
 
@@ -27,7 +27,7 @@ pub fn read(rpc: &[u8]) -> Option<(u32, bool)> {
 pub fn write(rpc: &[u8]) -> Option<(u32, StableHow, [u8; 8])> {
     let at = behind_option::<WCC_ATTR_LEN>(rpc, succeeded(rpc)?)?;
     let at = behind_option::<FATTR_LEN>(rpc, at)?;
-    let [count, committed, high, low] = last_words(rpc, at)?;
+    let [count, committed, high, low] = last_words::<4, 16>(rpc, at)?;
     let committed = match committed {
         0 => StableHow::Unstable,
         1 => StableHow::DataSync,
@@ -62,10 +62,10 @@ fn behind_option<const LEN: usize>(rpc: &[u8], at: usize) -> Option<usize> {
 
 /// The words that end the message.
 #[inline(always)]
-fn last_words<const N: usize>(rpc: &[u8], at: usize) -> Option<[u32; N]> {
-    let (words, rest) = rpc.get(at..)?.as_chunks::<4>();
-    let words: [[u8; 4]; N] = words.try_into().ok()?;
-    rest.is_empty().then(|| words.map(u32::from_be_bytes))
+fn last_words<const N: usize, const LEN: usize>(rpc: &[u8], at: usize) -> Option<[u32; N]> {
+    const { assert!(LEN == 4 * N) };
+    let (words, _) = rpc.get(at..)?.as_array::<LEN>()?.as_chunks::<4>();
+    Some(words.as_array::<N>()?.map(u32::from_be_bytes))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{KeyTable, RESTING_MIN};
-use crate::{RegionHandle, WindowAccess, WindowHandle};
+use crate::{Bind, WindowAccess, WindowHandle};
 
 /// Set in the keys of windows, clear in those of regions.
 pub(super) const WINDOW: u32 = 1 << 31;
@@ -45,17 +45,6 @@ struct Binding {
     addr: u64,
     len: u32,
     access: WindowAccess,
-}
-
-/// A bind as it was posted.
-#[derive(Clone, Copy)]
-pub(in crate::soft) struct Bind {
-    pub(in crate::soft) window: WindowHandle,
-    pub(in crate::soft) region: RegionHandle,
-    pub(in crate::soft) new_rkey: u32,
-    pub(in crate::soft) addr: u64,
-    pub(in crate::soft) len: u32,
-    pub(in crate::soft) access: WindowAccess,
 }
 
 impl WindowTable {
@@ -122,10 +111,10 @@ impl KeyTable {
         let advances = state.rkey != bind.new_rkey
             && state.rkey >> INDEX_SHIFT == bind.new_rkey >> INDEX_SHIFT;
         let Ok(lkey) = u32::try_from(bind.region.0) else { return false };
-        if !free || !advances || bind.len == 0 || !self.binds_to(domain, lkey, bind) {
+        if !free || !advances || bind.length == 0 || !self.binds_to(domain, lkey, bind) {
             return false;
         }
-        let Bind { addr, len, access, .. } = *bind;
+        let Bind { addr, length: len, access, .. } = *bind;
         state.rkey = bind.new_rkey;
         state.bound = Some(Binding { qp_num, lkey, addr, len, access });
         true
@@ -136,7 +125,7 @@ impl KeyTable {
             region.domain == domain
                 && region.access.bind
                 && (!bind.access.remote_write || region.access.local_write)
-                && region.covers(bind.addr, u64::from(bind.len))
+                && region.covers(bind.addr, u64::from(bind.length))
         })
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Access, next_rkey};
+use crate::{Access, RegionHandle, next_rkey};
 
 const DOMAIN: u32 = 1;
 const QP: u32 = 17;
@@ -14,7 +14,7 @@ fn table() -> (KeyTable, Bind) {
         region: RegionHandle(keys.lkey as usize),
         new_rkey: next_rkey(table.window_rkey(window)),
         addr: 1010,
-        len: 20,
+        length: 20,
         access: WindowAccess::WRITE,
     };
     (table, bind)
@@ -56,7 +56,7 @@ fn binds_that_must_not_be_are_refused_and_change_nothing() {
     let elsewhere = table.register(DOMAIN + 1, 1000, 100, Access::BINDABLE).unwrap();
     let region = |keys: super::super::Keys| RegionHandle(keys.lkey as usize);
     let bad = [
-        ("nothing", Bind { len: 0, ..good }),
+        ("nothing", Bind { length: 0, ..good }),
         ("before the region", Bind { addr: 999, ..good }),
         ("beyond the region", Bind { addr: 1081, ..good }),
         ("a region not for windows", Bind { region: region(closed), ..good }),
