@@ -123,10 +123,15 @@ impl<P: Provider> Connection<P> {
             let (xid, sending) = (request.xid, request.sending);
             return done_with(slots, receives, config, (index, xid, sending), receive);
         }
+        let outcome = Ok(Arrival::Inline { header_len: usual.len, written });
+        let matched = Matched { receive, len, outcome };
+        if request.waits_for_send() && !planted!(config, ReleaseOnReply) {
+            counters.replies_before_send += 1;
+            return request.keep_reply(matched);
+        }
         // SAFETY: likewise.
         let complete = unsafe { request.replied() };
-        let outcome = Ok(Arrival::Inline { header_len: usual.len, written });
-        self.hand_over_later(index, Matched { receive, len, outcome }, complete, up);
+        self.hand_over_later(index, matched, complete, up);
     }
 
     /// Any message: length, version, direction, XID, then its shape.
@@ -182,7 +187,7 @@ impl<P: Provider> Connection<P> {
 
     /// A call has its Reply, and the long way is left, or something to wait for: its keys are to be
     /// invalidated, or its Send is to complete.
-    #[inline(always)]
+    #[inline(never)]
     fn hand_over_later(
         &mut self,
         index: u32,
@@ -194,9 +199,7 @@ impl<P: Provider> Connection<P> {
             return self.hand_over(index, matched, up);
         }
         let request = self.slots.get(index);
-        debug_assert!(request.reply.is_none(), "it was awaited");
-        // Nothing is in the place that would have to be dropped.
-        std::mem::forget(request.reply.replace(matched));
+        request.keep_reply(matched);
         if request.any_key() {
             self.counters.local_inv_needed += self.slots.invalidate(index);
             return;

@@ -112,29 +112,27 @@ impl<P: Provider> Connection<P> {
         let Some(ctx) = sender.getter.get(windows.wrs_per_call(1)) else { return false };
 
         // From here on it is on its way.
-        request.offered.begin(travel);
-        let mut segment = Segment { handle: keys.rkey, length: len, offset: addr };
-        if let Some(access) = travel.by_chunk() {
-            if windows.exist() {
+        let start = match travel.by_chunk() {
+            Some(access) => {
+                let mut segment = Segment { handle: keys.rkey, length: len, offset: addr };
                 let key = &mut request.windows[0];
-                let (offered, bind) = windows.bind((index, 0), *key, segment, None, access);
-                if let Some(bind) = &bind {
+                (segment, ctx.bind) = windows.bind((index, 0), *key, segment, None, access);
+                if let Some(bind) = &ctx.bind {
                     key.bind(bind.new_rkey);
                     request.windows_bound += 1;
                 }
-                (segment, ctx.bind) = (offered, bind);
+                request.offered.one(travel, segment);
+                if travel == Travel::WriteChunk {
+                    put_before_body(header, &usual::with_write(xid, credits, segment))
+                } else {
+                    let read = ReadSegment { position: body_len as u32, segment };
+                    put_before_body(header, &usual::with_read(xid, credits, read))
+                }
             }
-            request.offered.push(segment);
-        }
-        let start = match travel {
-            Travel::WriteChunk => {
-                put_before_body(header, &usual::with_write(xid, credits, segment))
+            None => {
+                request.offered.begin(travel);
+                put_before_body(header, &usual::without_lists(xid, credits))
             }
-            Travel::ReadChunk => {
-                let read = ReadSegment { position: body_len as u32, segment };
-                put_before_body(header, &usual::with_read(xid, credits, read))
-            }
-            _ => put_before_body(header, &usual::without_lists(xid, credits)),
         };
         ctx.request = index;
         ctx.sge_count = 1;

@@ -25,6 +25,12 @@ impl Offered {
         (self.travel, self.count) = (travel, 0);
     }
 
+    /// A chunk of one segment.
+    #[inline(always)]
+    pub(crate) fn one(&mut self, travel: Travel, segment: Segment) {
+        (self.travel, self.count, self.segments[0]) = (travel, 1, segment);
+    }
+
     /// Adds a segment; there are never more than pieces.
     #[inline]
     pub(crate) fn push(&mut self, segment: Segment) {

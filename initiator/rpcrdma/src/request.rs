@@ -131,6 +131,14 @@ impl Request {
         }
     }
 
+    /// Keeps the Reply until the call is complete.
+    #[inline(always)]
+    pub(crate) fn keep_reply(&mut self, matched: Matched) {
+        debug_assert!(self.reply.is_none(), "it was awaited");
+        // Nothing is in the place that would have to be dropped.
+        std::mem::forget(self.reply.replace(matched));
+    }
+
     /// The Reply is here: takes back what the server alone could reach. Says whether the call is
     /// complete; its keys are to be invalidated, or its Send is to complete, otherwise.
     ///
@@ -163,6 +171,12 @@ impl Request {
         unsafe { self.payload.reclaim_one() }
     }
 
+    /// Whether a plain call that has its Reply waits for nothing but its Send.
+    #[inline(always)]
+    pub(crate) fn waits_for_send(&self) -> bool {
+        self.plain && self.windows_bound == 0 && self.is_read_by_send()
+    }
+
     /// Both conditions: the Reply is here, with the call's keys invalidated, and no Send reads the
     /// caller's payload any more.
     #[inline]
@@ -190,11 +204,12 @@ impl Request {
     }
 
     /// A key has been invalidated; says whether it was one of this call's.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end_key(&mut self, rkey: u32) -> bool {
         // The first is nearly always the only one.
         let [first, more @ ..] = &mut self.windows;
-        if first.end(rkey) || more.iter_mut().any(|key| key.end(rkey)) {
+        let is_first = first.end(rkey);
+        if is_first || more.iter_mut().any(|key| key.end(rkey)) {
             self.windows_bound -= 1;
             return true;
         }

@@ -107,20 +107,22 @@ impl Task {
     /// Its result has been looked at: gives back what nobody has taken.
     #[inline(always)]
     pub(super) fn clear(&mut self) {
-        if self.buffer.is_some() || self.pieces.is_some() || self.received.is_some() {
-            self.drop_memory();
-        }
-        match self.result {
-            // Nothing in these has to be dropped.
-            Ok(Output::Read { .. } | Output::Written { .. } | Output::Attributes(_)) => {
-                std::mem::forget(self.result());
-            }
-            _ => drop(self.result()),
+        // Nothing in these has to be dropped.
+        let light = matches!(
+            self.result,
+            Ok(Output::Read { .. } | Output::Written { .. } | Output::Attributes(_))
+        );
+        let empty = self.buffer.is_none() && self.pieces.is_none() && self.received.is_none();
+        if light && empty {
+            std::mem::forget(self.result());
+        } else {
+            self.drop_rest();
         }
     }
 
     #[cold]
-    fn drop_memory(&mut self) {
+    fn drop_rest(&mut self) {
+        drop(self.result());
         (self.buffer, self.pieces, self.received) = (None, None, None);
     }
 
