@@ -12,7 +12,7 @@ use wire::rpc::Auth;
 
 use crate::Error;
 use crate::links::Links;
-use crate::mount::{Limits, Mount, MountState, Stage};
+use crate::mount::{Limits, Mount, MountState};
 use crate::op::{Done, File, Finished, Submission};
 
 /// How often connection events and time limits are looked at.
@@ -126,14 +126,10 @@ impl<P: Provider> Client<P> {
         submission: Submission,
         now: Timestamp,
     ) -> Result<(), Submission> {
-        let Some(mount) = self.mounts.list.get_mut(mount.0 as usize) else {
-            return Err(submission);
-        };
-        let Some((place, task)) = mount.place() else { return Err(submission) };
-        task.take(submission, now);
-        mount.place_taken();
-        mount.start(place, Stage::Submitted, &mut self.endpoint, now);
-        Ok(())
+        match self.mounts.list.get_mut(mount.0 as usize) {
+            Some(mount) => mount.submit(submission, &mut self.endpoint, now),
+            None => Err(submission),
+        }
     }
 
     /// Sends what was submitted, takes what has completed. Returns how many completion queue

@@ -18,12 +18,13 @@ use wire::rpc::{Auth, CallTemplate};
 
 use crate::Error;
 use crate::links::Links;
-use crate::op::{Done, File, Finished, Op, Output};
+use crate::op::{Done, File, Finished, Op, Output, Submission};
 use crate::procedure::{self, Answer, Placed, Step};
 use crate::walk::Walk;
 use durable::OWN_MAX;
 use kept::Kept;
 use later::Later;
+use line::Line;
 use queue::Queue;
 use task::{Role, Task};
 
@@ -60,15 +61,6 @@ impl MountState {
             _ => Error::NotMounted.into(),
         }
     }
-}
-
-/// How far an operation has come when it is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// It has been put into its place, and no more.
-    Submitted,
-    /// It may be started.
-    Checked,
 }
 
 /// One mount.
@@ -180,30 +172,33 @@ impl Mount {
         self.enqueue(slot, endpoint, now);
     }
 
-    /// The place for the next operation of the caller's, if there is room.
+    /// Takes an operation of the caller's, if there is room, and starts it at once, if it can be.
     #[inline(always)]
-    pub(crate) fn place(&mut self) -> Option<(u32, &mut Task)> {
+    pub(crate) fn submit<P: Provider>(
+        &mut self,
+        submission: Submission,
+        endpoint: &mut Endpoint<P>,
+        now: Timestamp,
+    ) -> Result<(), Submission> {
         if self.taken() - (self.kept.own as usize) >= self.queue_depth {
-            return None;
+            return Err(submission);
         }
-        let slot = *self.free.last()?;
-        Some((slot, self.tasks.get_mut(slot as usize)?))
-    }
-
-    /// The place that [`Mount::place`] has shown is taken.
-    #[inline(always)]
-    pub(crate) fn place_taken(&mut self) {
+        let Some(&slot) = self.free.last() else { return Err(submission) };
+        let Some(task) = self.tasks.get_mut(slot as usize) else { return Err(submission) };
+        task.take(submission, now);
         self.free.pop();
+        let at_once = matches!(self.state, MountState::Mounted) && self.waiting.is_empty();
+        let token = u64::from(self.index) << 32 | u64::from(slot);
+        let mut line = Line { links: &mut self.links, template: &self.template, endpoint, now };
+        if !(at_once && line.call_usual(task, token, &self.limits)) {
+            self.submit_any(slot, endpoint, now);
+        }
+        Ok(())
     }
 
     /// Takes an operation that is not of the usual kind, or cannot go out at once.
     #[cold]
-    fn submit_any<P: Provider>(
-        &mut self,
-        slot: u32,
-        endpoint: &mut Endpoint<P>,
-        now: Timestamp,
-    ) -> bool {
+    fn submit_any<P: Provider>(&mut self, slot: u32, endpoint: &mut Endpoint<P>, now: Timestamp) {
         let task = &mut self.tasks[slot as usize];
         let refusal = match &self.state {
             MountState::Mounted => {
@@ -215,7 +210,6 @@ impl Mount {
             Ok(()) => self.enqueue(slot, endpoint, now),
             Err(error) => self.finish_failed(slot, error),
         }
-        true
     }
 
     /// Starts a task, or has it wait for its turn.
@@ -246,7 +240,7 @@ impl Mount {
     fn pump_some<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
         while !self.parked
             && let Some(&slot) = self.waiting.front()
-            && self.start(slot, Stage::Checked, endpoint, now)
+            && self.start(slot, endpoint, now)
         {
             self.waiting.pop_front();
         }

@@ -8,7 +8,7 @@ use wire::nfs3::{self, procedure as p};
 use wire::rpc::CallTemplate;
 
 use super::task::Task;
-use super::{Limits, Mount, MountState, Stage};
+use super::{Limits, Mount, MountState};
 use crate::Error;
 use crate::links::Links;
 use crate::op::{File, Op};
@@ -17,46 +17,16 @@ use crate::walk::Walk;
 
 impl Mount {
     /// Makes the call of a task's present step. False: there is no room now.
-    ///
-    /// The operations that there are most of, READ and WRITE of one buffer and GETATTR, are told
-    /// apart once, here: what follows is made for each of them with what is known of it.
-    #[inline(always)]
     pub(crate) fn start<P: Provider>(
         &mut self,
         slot: u32,
-        stage: Stage,
         endpoint: &mut Endpoint<P>,
         now: Timestamp,
     ) -> bool {
-        let at_once = matches!(self.state, MountState::Mounted) && self.waiting.is_empty();
-        if stage == Stage::Submitted && !at_once {
-            return self.submit_any(slot, endpoint, now);
-        }
-        let Task { op, buffer, pieces, .. } = &mut self.tasks[slot as usize];
-        let Limits { rtmax, wtmax, .. } = self.limits;
         let token = u64::from(self.index) << 32 | u64::from(slot);
+        let task = &mut self.tasks[slot as usize];
         let mut line = Line { links: &mut self.links, template: &self.template, endpoint, now };
-        let started = match op {
-            Op::Read { file, offset, len } if *len <= rtmax && pieces.is_none() => {
-                let words = nfs3::ReadArgs::words(*offset, *len);
-                let payload = PlainPayload::Receive;
-                line.plain((token, p::READ), file, words, (payload, buffer, *len))
-            }
-            Op::Write { file, offset, len, stable } if *len <= wtmax && pieces.is_none() => {
-                let words = nfs3::WriteArgs::words(*offset, *len, *stable);
-                let payload = PlainPayload::Send;
-                line.plain((token, p::WRITE), file, words, (payload, buffer, *len))
-            }
-            Op::Getattr { file } => {
-                line.plain((token, p::GETATTR), file, [], (PlainPayload::None, buffer, 0))
-            }
-            _ => false,
-        };
-        match stage {
-            _ if started => true,
-            Stage::Submitted => self.submit_any(slot, endpoint, now),
-            Stage::Checked => self.start_any(slot, endpoint, now),
-        }
+        line.call_usual(task, token, &self.limits) || self.start_any(slot, endpoint, now)
     }
 
     /// The same for any operation.
@@ -138,14 +108,40 @@ impl<const N: usize> PlainMessage for Message<'_, N> {
 }
 
 /// The way of a call to the transport: on the connection whose turn it is.
-struct Line<'a, P: Provider> {
-    links: &'a mut Links,
-    template: &'a CallTemplate,
-    endpoint: &'a mut Endpoint<P>,
-    now: Timestamp,
+pub(super) struct Line<'a, P: Provider> {
+    pub(super) links: &'a mut Links,
+    pub(super) template: &'a CallTemplate,
+    pub(super) endpoint: &'a mut Endpoint<P>,
+    pub(super) now: Timestamp,
 }
 
 impl<P: Provider> Line<'_, P> {
+    /// Makes the call of a task, if it is of a kind that there are most of, READ and WRITE of one
+    /// buffer and GETATTR, and nothing is special about it.
+    ///
+    /// The kinds are told apart once, here: what follows is made for each of them with what is
+    /// known of it.
+    #[inline(always)]
+    pub(super) fn call_usual(&mut self, task: &mut Task, token: u64, limits: &Limits) -> bool {
+        let Task { op, buffer, pieces, .. } = task;
+        match op {
+            Op::Read { file, offset, len } if *len <= limits.rtmax && pieces.is_none() => {
+                let words = nfs3::ReadArgs::words(*offset, *len);
+                let payload = PlainPayload::Receive;
+                self.plain((token, p::READ), file, words, (payload, buffer, *len))
+            }
+            Op::Write { file, offset, len, stable } if *len <= limits.wtmax && pieces.is_none() => {
+                let words = nfs3::WriteArgs::words(*offset, *len, *stable);
+                let payload = PlainPayload::Send;
+                self.plain((token, p::WRITE), file, words, (payload, buffer, *len))
+            }
+            Op::Getattr { file } => {
+                self.plain((token, p::GETATTR), file, [], (PlainPayload::None, buffer, 0))
+            }
+            _ => false,
+        }
+    }
+
     /// Makes a call with a file and words for arguments, if nothing is special about it.
     #[inline(always)]
     fn plain<const N: usize>(
