@@ -82,6 +82,22 @@ fn eight_calls_or_more_share_a_doorbell_at_depth_32() {
 }
 
 #[test]
+fn calls_that_go_alone_have_a_doorbell_each_and_a_receive_posted_for_each() {
+    let mut house = House::build(Plan::default().inline(16_384));
+    let file = house.create("f");
+    house.drive(1, 100, || Op::Getattr { file });
+    let before = house.counters();
+    house.drive(1, 700, || Op::Getattr { file });
+    let after = house.counters();
+    let gained = |name: fn(&rpcrdma::Counters) -> u64| name(&after) - name(&before);
+    assert_eq!((gained(|c| c.sends), gained(|c| c.recvs)), (700, 700));
+    assert_eq!((gained(|c| c.send_wrs), gained(|c| c.send_doorbells)), (700, 700));
+    assert_eq!(gained(|c| c.signaled_sends), 700 / BATCH);
+    assert_eq!(gained(|c| c.cqes), 700 + 700 / BATCH);
+    assert_eq!(gained(|c| c.recv_doorbells), 700);
+}
+
+#[test]
 fn callers_beyond_the_grant_wait_and_the_server_is_never_overrun() {
     let mut plan = Plan { queue_depth: 256, ..Plan::default() };
     plan.transport.max_requests = 256;

@@ -142,14 +142,16 @@ fn a_reply_behind_the_flushed_work_of_another_connection_came_too_late() {
 
 #[test]
 fn a_server_that_refuses_for_a_while_is_waited_for() {
-    let (mut house, file) = house(plan());
+    let mut plan = plan();
+    (plan.transport.reconnect_min_ns, plan.transport.reconnect_max_ns) = (20 * MS, 160 * MS);
+    let (mut house, file) = house(plan);
     let qp = house.client_qp();
     house.faults().set(qp, FaultPlan::new().disconnect_after(1));
     house.faults().reject_connects(5, 8);
     let start = house.now();
     house.op(Op::Getattr { file }, None).result.unwrap();
     let waited = house.now().0 - start.0;
-    assert!(waited > (1 + 2 + 4 + 8) * MS * 3 / 4, "pauses double: {waited} ns");
+    assert!(waited > (20 + 40 + 80 + 160) * MS * 3 / 4, "pauses double: {waited} ns");
     assert_eq!(house.client.state(house.mount), MountState::Mounted);
 }
 
@@ -212,7 +214,10 @@ fn an_idle_connection_is_closed_and_made_again_when_needed() {
 
 #[test]
 fn unmounting_while_the_server_is_away_returns_everything_at_once() {
-    let (mut house, file) = house(plan());
+    const PAUSE_NS: u64 = 1_000 * MS;
+    let mut plan = plan();
+    (plan.transport.reconnect_min_ns, plan.transport.reconnect_max_ns) = (PAUSE_NS, PAUSE_NS);
+    let (mut house, file) = house(plan);
     let pool = house.client.pool(house.mount).unwrap().clone();
     house.faults().reject_connects(u32::MAX, 8);
     house.target.switch().set("disconnect-after=5".parse().unwrap());
@@ -220,7 +225,11 @@ fn unmounting_while_the_server_is_away_returns_everything_at_once() {
     house.run_for(Duration::from_millis(30));
     let answered = house.done_count();
     assert!(answered < 32);
+    let start = house.now();
     house.unmount();
+    assert!(house.now().0 - start.0 < PAUSE_NS, "not after the next attempt to connect");
+    let MountState::Gone(cause) = house.client.state(house.mount) else { unreachable!() };
+    assert!(cause.to_string().contains("closed"), "and not for what the server did: {cause}");
     assert_eq!(house.done_count(), 32);
     let done = house.take_done();
     assert!(done.iter().all(|done| done.buffer.is_some()));
@@ -386,6 +395,27 @@ fn completions_of_a_queue_pair_destroyed_without_a_drain_are_not_for_the_next_on
     let counters = house.counters();
     assert_eq!((counters.stale_completions, house.fabric.violation_count()), (0, 0));
     assert_eq!(house.buffers_home(), 64, "every buffer is home");
+}
+
+/// The entries on the completion queue that are set aside for a connection are enough for one queue
+/// pair: what the last one leaves there takes the place of what the next one needs.
+#[test]
+fn a_drained_queue_pair_leaves_nothing_on_the_completion_queue() {
+    let mut plan = plan();
+    // What is flushed is more than is taken at a time.
+    plan.transport.max_requests = 256;
+    let (mut house, file) = house(plan);
+    house.faults().shuffle_completions(1);
+    for round in 1..8 {
+        let qp = house.client_qp();
+        house.faults().set(qp, FaultPlan::new().disconnect_after(round * 3));
+        // Queue pairs that never carried a Send are drained as well.
+        house.faults().reject_connects(2, 8);
+        house.submit_writes(file, round);
+        house.check_writes(file, round);
+        assert_eq!(house.counters().connect_count, 1 + round);
+    }
+    assert_eq!(house.client.strays(), 0);
 }
 
 /// Whoever called while an idle connection was being drained waited for ever: the connection went

@@ -86,9 +86,13 @@ fn a_reply_before_its_send_completion_gave_back_what_the_nic_still_read() {
     house.run_for(Duration::from_millis(200));
     assert_eq!(house.counters().replies_before_send, 8);
     assert_eq!((house.done_count(), house.buffers_home()), (0, home - 8));
+    let held = house.client.holdings(house.mount);
+    assert_eq!((held.calls, held.receives, held.credits), (8, 8, 0), "their Receives wait as well");
     house.faults().release_acks(qp);
     house.run_until(|house| house.done_count() == 8);
     drop(house.take_done());
+    let held = house.client.holdings(house.mount);
+    assert_eq!((held.calls, held.receives, held.credits), (0, 0, 0));
     assert_eq!(house.buffers_home(), home);
     assert!(house.fabric.retransmissions() > 0);
     assert_eq!(house.fabric.violation_count(), 0);

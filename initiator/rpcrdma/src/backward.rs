@@ -107,3 +107,7 @@ fn answer(id: ConnectionId, message: &[u8], out: &mut [u8], up: &mut impl Upcall
     };
     body_len.map_or(0, |len| header_len + len)
 }
+
+#[cfg(test)]
+#[path = "backward_tests.rs"]
+mod tests;

@@ -4,6 +4,8 @@ use hugepages::Policy;
 use verbs::soft::{Clock, SoftFabric};
 
 use super::*;
+use crate::request::Request;
+use crate::work_id::Kind;
 
 fn config() -> TransportConfig {
     let mut config = TransportConfig::new(std::net::SocketAddr::from(([127, 0, 0, 1], 20049)));
@@ -64,4 +66,87 @@ fn a_parked_caller_was_woken_while_calls_waited_to_be_sent_again() {
     assert!(connection.parked, "and is not forgotten");
     connection.slots.next_resend();
     assert!(connection.take_wake());
+}
+
+/// A connection that is established as far as its own state says.
+fn established(endpoint: &mut Endpoint<SoftFabric>) -> &mut Connection<SoftFabric> {
+    endpoint.connect(config(), Timestamp(0)).unwrap();
+    let connection = endpoint.places[0].connection.as_mut().unwrap();
+    connection.state = State::Established;
+    connection
+}
+
+#[test]
+fn a_parked_caller_is_woken_only_where_there_is_all_that_a_call_takes() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let connection = established(&mut endpoint);
+    connection.parked = true;
+
+    connection.credits.take();
+    assert!(!connection.take_wake(), "no credit");
+    connection.credits.replied(4);
+
+    while connection.sender.getter.get(1).is_some() {}
+    assert!(!connection.take_wake(), "no place in the ring");
+    connection.sender = connection.config.sender();
+
+    let slots: Vec<_> = std::iter::from_fn(|| connection.slots.take_for_reply()).collect();
+    assert!(!connection.take_wake(), "no slot");
+    slots.into_iter().for_each(|slot| connection.slots.put(slot));
+
+    let Connection { long_calls, counters, .. } = connection;
+    let mut long: Vec<_> = (0..crate::config::LONG_CALLS).map(|_| Request::default()).collect();
+    for request in &mut long {
+        long_calls.lend_to(request, counters).unwrap();
+    }
+    assert!(long_calls.lend_to(&mut Request::default(), counters).is_err());
+    assert!(!connection.take_wake(), "no buffer for a long call");
+    assert_eq!(connection.holdings().long_calls, crate::config::LONG_CALLS);
+    long.iter_mut().for_each(|request| connection.long_calls.put(request.long.take()));
+
+    assert!(connection.parked, "nobody was forgotten");
+    assert!(connection.take_wake());
+    assert!(!connection.take_wake(), "once");
+}
+
+#[test]
+fn a_long_call_takes_a_message_that_just_fills_its_buffer() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let Connection { long_calls, counters, .. } = established(&mut endpoint);
+    let mut request = Request::default();
+    request.shape.body_len = crate::config::CALL_MAX as usize;
+    assert_eq!(long_calls.lend_to(&mut request, counters), Ok(()));
+    long_calls.put(request.long.take());
+    request.shape.body_len += 1;
+    let refused = long_calls.lend_to(&mut request, counters);
+    assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+}
+
+/// Wants to know of nothing.
+struct Nobody;
+
+impl Upcalls for Nobody {
+    fn complete(&mut self, _: ConnectionId, _: Completed<'_>) -> usize {
+        0
+    }
+    fn wake(&mut self, _: ConnectionId) {}
+    fn event(&mut self, _: ConnectionId, _: Event) {}
+}
+
+#[test]
+fn a_completion_of_a_send_that_is_not_in_flight_is_counted_and_ignored() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let connection = established(&mut endpoint);
+    for count in 1..4 {
+        let id = connection.work_id;
+        let batch = [Completion { wr_id: id.with(Kind::Send, 3), ..Completion::default() }];
+        let others = connection.on_completions(id, &batch, Timestamp(0), &mut Nobody);
+        assert!(others.is_empty());
+        let Counters { stale_completions, cqes, .. } = connection.counters;
+        assert_eq!((stale_completions, cqes), (count, count));
+    }
+    assert_eq!(connection.state, State::Established);
 }

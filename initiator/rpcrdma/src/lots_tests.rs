@@ -40,6 +40,12 @@ fn when_every_lot_is_taken_the_error_says_what_to_do() {
     assert_eq!(lots.claim().unwrap().base(), freed, "the one that is free is found");
 }
 
+#[test]
+fn a_claim_that_fails_for_another_reason_than_being_taken_says_why() {
+    let error = host(&"x".repeat(200)).claim().unwrap_err();
+    assert!(matches!(error, Error::XidClaim { .. }), "no name is so long: {error}");
+}
+
 /// Not a test of its own: what the processes of the next test do.
 #[test]
 fn claims_lots_for_another_test() {

@@ -209,3 +209,7 @@ pub(crate) fn not_registered(region: &Region, error: verbs::Error) -> Error {
     }
     error.into()
 }
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

@@ -104,3 +104,7 @@ impl<D: ProtectionDomain> Windows<D> {
         if self.list.is_empty() { 1 } else { 1 + segments as u32 }
     }
 }
+
+#[cfg(test)]
+#[path = "windows_tests.rs"]
+mod tests;

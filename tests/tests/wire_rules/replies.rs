@@ -162,6 +162,32 @@ fn what_a_server_left_in_a_chunk_that_it_did_not_use_is_no_data() {
     }
 }
 
+#[test]
+fn a_reply_chunk_with_a_message_for_another_call_is_an_error() {
+    let mut stage = Stage::mounted(plan(1024, Registration::Window), |_| ());
+    let dir = file();
+    for round in 1..3 {
+        let buffer = stage.buffer();
+        let op = Op::Readdirplus { dir, cookie: 0, verifier: [0; 8] };
+        let call = stage.call_of(op, Some(buffer));
+        let chunk = call.reply.clone().expect("it may be long");
+        assert!(stage.server.write(chunk[0], &words(&[call.xid ^ 1, 1, 0, 0, 0, 0])));
+        let returned = [Segment { length: 24, ..chunk[0] }];
+        let (kind, reply_chunk) = (EmitKind::NoMsg, Some(&returned[..]));
+        let (xid, reads, write_chunks) = (call.xid, &[][..], &[][..]);
+        let emit = Emit { xid, credits: 32, kind, reads, write_chunks, reply_chunk };
+        let mut message = vec![0; emit.len()];
+        emit.emit(&mut message).unwrap();
+        stage.server.send(&message);
+        stage.run_until(|stage| stage.done_count() == 1);
+        let done = stage.take_done().remove(0);
+        let error = done.result.unwrap_err().to_string();
+        assert!(error.contains("bad reply"), "{error}");
+        assert!(done.buffer.is_some());
+        assert_eq!(stage.client.counters(stage.mount).unwrap().bad_reply_count, round);
+    }
+}
+
 // req: 8166-4.5.4-1
 #[test]
 fn a_key_that_cannot_be_invalidated_ends_the_connection_before_its_call() {
@@ -206,9 +232,12 @@ fn a_call_was_answered_before_it_was_sent_again() {
     assert!(done.iter().all(|done| done.result.is_ok()));
 }
 
-/// A call of the server's own, with these entries in its Read list.
-fn backward_call(xid: u32, reads: &[ReadSegment]) -> Vec<u8> {
-    let (kind, write_chunks, reply_chunk) = (EmitKind::Msg, &[][..], None);
+/// Chunks of a call: Read list, Write list, Reply chunk.
+type Chunks<'a> = (&'a [ReadSegment], &'a [&'a [Segment]], Option<&'a [Segment]>);
+
+/// A call of the server's own, with these chunks.
+fn backward_call(xid: u32, (reads, write_chunks, reply_chunk): Chunks<'_>) -> Vec<u8> {
+    let kind = EmitKind::Msg;
     let emit = Emit { xid, credits: 1, kind, reads, write_chunks, reply_chunk };
     let mut message = vec![0; emit.len() + 200];
     let header_len = emit.emit(&mut message).unwrap();
@@ -228,7 +257,7 @@ fn answers_to_the_servers_own_calls_keep_the_rules_for_servers() {
     });
     let segment = Segment { handle: 1, length: 4, offset: 0 };
     for xid in [1, 0x8000_0000, u32::MAX] {
-        stage.server.send(&backward_call(xid, &[]));
+        stage.server.send(&backward_call(xid, (&[], &[], None)));
         stage.run_until(|stage| !stage.server.arrived.is_empty());
         let bytes = stage.server.arrived.pop_front().unwrap();
         let header = Header::parse(&bytes).unwrap();
@@ -236,12 +265,15 @@ fn answers_to_the_servers_own_calls_keep_the_rules_for_servers() {
         assert_eq!(header.credits, BACKCHANNEL_SLOTS, "never none");
         assert!(header.reads.is_empty() && header.writes.is_empty() && header.reply.is_none());
 
-        stage.server.send(&backward_call(xid, &[ReadSegment { position: 40, segment }]));
-        stage.run_until(|stage| !stage.server.arrived.is_empty());
-        let bytes = stage.server.arrived.pop_front().unwrap();
-        assert_eq!(bytes[4..8], 1_u32.to_be_bytes(), "the version of the call");
-        let header = Header::parse(&bytes).unwrap();
-        assert_eq!((header.xid, header.kind), (xid, Kind::Error(ErrorBody::Chunk)));
-        assert_eq!(header.credits, BACKCHANNEL_SLOTS);
+        let (read, chunk) = ([ReadSegment { position: 40, segment }], &[segment][..]);
+        for chunks in [(&read[..], &[][..], None), (&[], &[chunk], None), (&[], &[], Some(chunk))] {
+            stage.server.send(&backward_call(xid, chunks));
+            stage.run_until(|stage| !stage.server.arrived.is_empty());
+            let bytes = stage.server.arrived.pop_front().unwrap();
+            assert_eq!(bytes[4..8], 1_u32.to_be_bytes(), "the version of the call");
+            let header = Header::parse(&bytes).unwrap();
+            assert_eq!((header.xid, header.kind), (xid, Kind::Error(ErrorBody::Chunk)));
+            assert_eq!(header.credits, BACKCHANNEL_SLOTS);
+        }
     }
 }

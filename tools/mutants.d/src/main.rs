@@ -22,7 +22,7 @@ use explained::{Explained, Key};
 use ledger::Ledger;
 use mutant::Mutant;
 use tree::{Program, Tree};
-use trial::{Outcome, Trial};
+use trial::{Noticers, Outcome, Trial};
 use weave::Arm;
 
 /// Runs the tests against cargo-mutants' mutants of the files that .cargo/mutants.toml names, and
@@ -30,9 +30,9 @@ use weave::Arm;
 /// explains one that is not missed any more.
 ///
 /// All mutants are built at once: each function becomes a match on the number of the mutant that
-/// lives. Then the programs of tests run with one living after the other, first those of its own
-/// crate, then the simulator and the tests of the crates above, until one fails. Mutants of what
-/// cannot be switched (constants, const fn, results of type impl Trait) are built one by one.
+/// lives. Then the programs of tests and the simulator run with one living after the other, until one
+/// fails: first single tests that have noticed mutants close by, then what takes least time. Mutants of
+/// what cannot be switched (constants, const fn) are built one by one.
 ///
 /// What came of each stays in target/mutants/outcomes.tsv.
 #[derive(Parser)]
@@ -158,21 +158,16 @@ impl Run {
             alone.len(),
             unviable.len()
         );
-        let programs = self.programs(&tree, &mutants)?.into_iter().filter(trial::is_wanted);
-        let (first, others): (Vec<_>, Vec<_>) = programs.partition(trial::is_first);
-        let mut known = Vec::new();
-        for programs in [first, others] {
-            if arms.is_empty() {
-                break;
-            }
-            let trials = trial::prepare(programs, self.args.seeds, &self.work)?;
-            arms = self.stage(&trials, arms, &mutants, &wanted)?;
-            known.extend(trials);
+        let mut trials = Vec::new();
+        if !arms.is_empty() || !alone.is_empty() {
+            let programs = self.programs(&tree, &mutants)?;
+            trials = trial::prepare(programs, self.args.seeds, &self.work)?;
+            self.try_woven(&trials, &arms, &mutants, &wanted)?;
         }
         if !self.args.switched && !alone.is_empty() {
             let plain = Tree::copy(&self.root, &self.work, "one-by-one", &BTreeSet::new())?;
             for number in alone {
-                let outcome = self.alone(&plain, &known, &mutants[number])?;
+                let outcome = self.alone(&plain, &trials, &mutants[number])?;
                 self.tell(wanted[number], outcome)?;
             }
         }
@@ -188,29 +183,25 @@ impl Run {
             let built = tree.build(package)?;
             programs.extend(built.context("the tests do not build with the mutants")?);
         }
+        programs.retain(trial::is_wanted);
         Ok(programs)
     }
 
-    /// Tries mutants with some of the programs; returns those that are missed.
-    fn stage(
+    /// Tries mutants that are woven in.
+    fn try_woven(
         &self,
         trials: &[Trial],
-        arms: Vec<Arm>,
+        arms: &[Arm],
         mutants: &[Mutant],
         wanted: &[usize],
-    ) -> anyhow::Result<Vec<Arm>> {
-        let missed = Mutex::new(BTreeSet::new());
+    ) -> anyhow::Result<()> {
+        let noticers = Noticers::default();
         self.in_parallel(arms.len(), |at| {
             let Arm { number, function, .. } = arms[at];
-            let package = folder(&mutants[number].file);
-            let outcome = trial::judge(trials, package, self.args.seeds, number, Some(function))?;
-            if outcome == Outcome::Missed {
-                missed.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
-            }
+            let (file, seeds) = (&mutants[number].file, self.args.seeds);
+            let outcome = trial::judge(trials, &noticers, file, seeds, number, function)?;
             self.tell(wanted[number], outcome)
-        })?;
-        let missed = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(arms.into_iter().filter(|arm| missed.contains(&arm.number)).collect())
+        })
     }
 
     fn tell(&self, index: usize, outcome: Outcome) -> anyhow::Result<()> {
@@ -231,7 +222,7 @@ impl Run {
                 break;
             };
             let trials = trial::like(known, programs);
-            outcome = trial::judge(&trials, folder(&mutant.file), self.args.seeds, 0, None)?;
+            outcome = trial::judge_alone(&trials, self.args.seeds)?;
             if outcome != Outcome::Missed {
                 break;
             }
@@ -265,10 +256,4 @@ impl Run {
             workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Ok(())))
         })
     }
-}
-
-/// The folder that a package has its name from in [`tree::Program`].
-fn folder(file: &str) -> &str {
-    let package = file.split_once("/src/").map_or("", |(package, _)| package);
-    package.rsplit('/').next().unwrap_or_default()
 }

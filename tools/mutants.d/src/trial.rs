@@ -1,11 +1,12 @@
 //! Runs programs of tests with one mutant living, until one of them notices.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -47,17 +48,6 @@ pub(crate) fn is_wanted(program: &Program) -> bool {
         _ => program.is_test,
     }
 }
-
-/// What is quick and finds most. The others are for what these miss.
-pub(crate) fn is_first(program: &Program) -> bool {
-    match program.package.as_str() {
-        "tests" => FIRST.contains(&program.name.as_str()),
-        _ => true,
-    }
-}
-
-/// Of `tests/tests`.
-const FIRST: [&str; 4] = ["wire_rules", "sendctx_faults", "hostile_server", "recovery"];
 
 /// Looks at each program once without a mutant, for its time, and once for what it reaches. Those
 /// that take least time come first.
@@ -103,22 +93,74 @@ pub(crate) fn like(known: &[Trial], programs: Vec<Program>) -> Vec<Trial> {
     known.iter().filter_map(another).collect()
 }
 
-/// The trials for a mutant: first the tests of its own package, then the others. A function that a
-/// program never calls need not be tried with it.
+/// Single tests that have noticed mutants, by file, the latest first: what is changed close by is
+/// often noticed by the same ones.
+#[derive(Default)]
+pub(crate) struct Noticers(Mutex<BTreeMap<String, Vec<(String, String)>>>);
+
+/// Most of them for a file.
+const NOTICERS_MAX: usize = 6;
+
+impl Noticers {
+    fn of(&self, file: &str) -> Vec<(String, String)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(file).cloned().unwrap_or_default()
+    }
+
+    fn add(&self, file: &str, outcome: &Outcome) {
+        let Outcome::Caught(by) = outcome else { return };
+        let Some((program, test)) = by.split_once(' ') else { return };
+        let noticer = (program.to_owned(), test.to_owned());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(file.to_owned()).or_default();
+        known.retain(|other| *other != noticer);
+        known.insert(0, noticer);
+        known.truncate(NOTICERS_MAX);
+    }
+}
+
+/// The trials for a mutant: first the tests that have noticed others of its file, then all programs,
+/// those that take least time first. A function that a program never calls need not be tried with it.
 pub(crate) fn judge(
     trials: &[Trial],
-    package: &str,
+    noticers: &Noticers,
+    file: &str,
     seeds: u32,
     number: usize,
-    function: Option<usize>,
+    function: usize,
 ) -> anyhow::Result<Outcome> {
-    let is_own = |trial: &&Trial| trial.program.package == package;
-    let (own, others): (Vec<_>, Vec<_>) = trials.iter().partition(is_own);
-    for trial in own.into_iter().chain(others) {
-        if function.is_some_and(|function| !trial.reached.contains(&function)) {
-            continue;
+    let living = [("MUTANTS_LIVING", number.to_string())];
+    let living = [(living[0].0, living[0].1.as_str())];
+    let reaching = trials.iter().filter(|trial| trial.reached.contains(&function));
+    let noticed_others = noticers.of(file);
+    for trial in reaching.clone() {
+        let own = noticed_others.iter().filter(|(program, _)| *program == trial.name());
+        let tests: Vec<_> = own.map(|(_, test)| test.as_str()).collect();
+        if !tests.is_empty() {
+            let outcome = trial.run_until(&tests, seeds, &living, true)?;
+            if outcome != Outcome::Missed {
+                noticers.add(file, &outcome);
+                return Ok(outcome);
+            }
         }
-        let outcome = trial.run(seeds, &[("MUTANTS_LIVING", &number.to_string())])?;
+    }
+    let outcome = judge_by_all(reaching, seeds, &living)?;
+    noticers.add(file, &outcome);
+    Ok(outcome)
+}
+
+/// As [`judge`], for a build with one mutant and no other in it.
+pub(crate) fn judge_alone(trials: &[Trial], seeds: u32) -> anyhow::Result<Outcome> {
+    judge_by_all(trials.iter(), seeds, &[])
+}
+
+fn judge_by_all<'a>(
+    trials: impl Iterator<Item = &'a Trial>,
+    seeds: u32,
+    environment: &[(&str, &str)],
+) -> anyhow::Result<Outcome> {
+    for trial in trials {
+        let outcome = trial.run(seeds, environment)?;
         if outcome != Outcome::Missed {
             return Ok(outcome);
         }
@@ -132,15 +174,17 @@ impl Trial {
     }
 
     fn run(&self, seeds: u32, environment: &[(&str, &str)]) -> anyhow::Result<Outcome> {
-        self.run_until(seeds, environment, true)
+        self.run_until(&[], seeds, environment, true)
     }
 
     fn run_on(&self, seeds: u32, environment: &[(&str, &str)]) -> anyhow::Result<Outcome> {
-        self.run_until(seeds, environment, false)
+        self.run_until(&[], seeds, environment, false)
     }
 
+    /// Runs these tests, or all if none is named.
     fn run_until(
         &self,
+        tests: &[&str],
         seeds: u32,
         environment: &[(&str, &str)],
         stop: bool,
@@ -149,7 +193,8 @@ impl Trial {
         let mut command = Command::new("bash");
         command.args(["-c", LIMITS, "bash"]).arg(path).current_dir(directory);
         match is_test {
-            true => command.args(["--test-threads", "2"]),
+            true if tests.is_empty() => command.args(["--test-threads", "2"]),
+            true => command.arg("--exact").args(tests),
             false => command.args(["--jobs", "1", "--seeds", &seeds.to_string()]),
         };
         command.env("CARGO_MANIFEST_DIR", directory).envs(environment.iter().copied());

@@ -2,24 +2,40 @@
 //! mutant that is to live, with a copy of its body for each of its mutants. So they cost one build
 //! together, not one each.
 //!
-//! What cannot be switched at run time is left out: constants, `const fn`, and functions whose
-//! result is an `impl Trait`, because two bodies are two types.
+//! Two bodies whose result is an `impl Iterator` are two types, and become one by an enum of both.
+//! What cannot be switched at run time is left out: constants, `const fn`, and functions with other
+//! opaque results.
 
 use std::ops::Range;
 
 use proc_macro2::LineColumn;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Block, ReturnType, Signature};
+use syn::{Block, GenericArgument, PathArguments, ReturnType, Signature, Type, TypeParamBound};
 
 use crate::mutant::{Mutant, Place};
 
 const NEVER: &str = "#[inline(never)]";
+/// Bodies that are iterators: this one,
+const ONE: &str = "crate::mutant_switch::Either::One(";
+/// not this one, but one of those that follow.
+const OTHER: &str = "crate::mutant_switch::Either::Other(";
 
 /// A function that may be switched: where its body is, braces and all.
 struct Body {
     bytes: Range<usize>,
-    switchable: bool,
+    result: Result,
+}
+
+/// What a function gives, as far as it matters to a `match` on bodies.
+#[derive(PartialEq, Eq)]
+enum Result {
+    /// One type.
+    Plain,
+    /// `impl Iterator` of this: each body has its own type.
+    Iterator(String),
+    /// Nothing that can be switched.
+    Fixed,
 }
 
 /// A mutant that is woven in.
@@ -82,9 +98,9 @@ pub(crate) fn weave(text: &str, mutants: &[(usize, &Mutant)]) -> syn::Result<Wov
         let is_in = |at: &Range<usize>| at.start >= body.bytes.start && at.end <= body.bytes.end;
         let (own, others) = left.into_iter().partition(|(_, at, _)| is_in(at));
         left = others;
-        if body.switchable {
+        if body.result != Result::Fixed {
             woven.text.push_str(&text[done..body.bytes.start]);
-            woven.function(text, &body.bytes, &own);
+            woven.function(text, &body, &own);
             done = body.bytes.end;
         } else {
             woven.alone.extend(own.iter().map(|(number, ..)| number));
@@ -98,29 +114,34 @@ pub(crate) fn weave(text: &str, mutants: &[(usize, &Mutant)]) -> syn::Result<Wov
 }
 
 impl Woven {
-    fn function(
-        &mut self,
-        text: &str,
-        body: &Range<usize>,
-        own: &[(usize, Range<usize>, &Mutant)],
-    ) {
+    fn function(&mut self, text: &str, body: &Body, own: &[(usize, Range<usize>, &Mutant)]) {
+        let Body { bytes: body, result } = body;
         let Some((first, ..)) = own.first() else {
             return self.text.push_str(&text[body.clone()]);
         };
+        // The first body is the one of the enum, the second that of the other of its other, and so on.
+        // What they are iterators of is said for each, so that errors are where they belong.
+        let (one, other) = match result {
+            Result::Iterator(item) => {
+                (format!("{ONE}crate::mutant_switch::of::<{item}, _>("), OTHER)
+            }
+            _ => (String::new(), ""),
+        };
+        let end = |depth: usize| if one.is_empty() { String::new() } else { ")".repeat(depth) };
         self.text.push_str(&format!("{{ match crate::mutant_switch::living({first}) {{\n"));
-        for (number, at, mutant) in own {
-            self.text.push_str(&format!("{number} => "));
+        for (depth, (number, at, mutant)) in own.iter().enumerate() {
+            self.text.push_str(&format!("{number} => {}{one}", other.repeat(depth)));
             let from = self.line();
             self.text.push_str(&text[body.start..at.start]);
             self.text.push_str(&mutant.replacement);
             self.text.push_str(&text[at.end..body.end]);
             let lines = from..self.line() + 1;
             self.arms.push(Arm { number: *number, lines, function: *first });
-            self.text.push('\n');
+            self.text.push_str(&format!("{},\n", end(depth + 2)));
         }
-        self.text.push_str("_ => ");
+        self.text.push_str(&format!("_ => {}", other.repeat(own.len())));
         self.text.push_str(&text[body.clone()]);
-        self.text.push_str("\n} }");
+        self.text.push_str(&format!("{}\n}} }}", end(own.len())));
     }
 
     fn line(&self) -> usize {
@@ -136,18 +157,30 @@ struct Bodies<'a> {
 
 impl Bodies<'_> {
     fn add(&mut self, signature: &Signature, block: &Block) {
-        let place = |at: LineColumn| Place { line: at.line, column: at.column + 1 };
-        let span = block.span();
-        let bytes = self.lines.byte(place(span.start()))..self.lines.byte(place(span.end()));
-        let opaque = match &signature.output {
-            ReturnType::Default => false,
-            ReturnType::Type(_, result) => {
-                let mut opaque = Opaque(false);
-                opaque.visit_type(result);
-                opaque.0
-            }
+        let bytes = self.bytes(block);
+        let result = match &signature.output {
+            _ if signature.constness.is_some() => Result::Fixed,
+            ReturnType::Default => Result::Plain,
+            ReturnType::Type(_, result) => self.kind(result),
         };
-        self.found.push(Body { bytes, switchable: signature.constness.is_none() && !opaque });
+        self.found.push(Body { bytes, result });
+    }
+
+    fn kind(&self, result: &Type) -> Result {
+        if let Type::ImplTrait(opaque) = result
+            && let Some(item) = opaque.bounds.iter().find_map(item)
+        {
+            return Result::Iterator(self.lines.text[self.bytes(item)].to_owned());
+        }
+        let mut opaque = Opaque(false);
+        opaque.visit_type(result);
+        if opaque.0 { Result::Fixed } else { Result::Plain }
+    }
+
+    fn bytes(&self, of: &impl Spanned) -> Range<usize> {
+        let place = |at: LineColumn| Place { line: at.line, column: at.column + 1 };
+        let span = of.span();
+        self.lines.byte(place(span.start()))..self.lines.byte(place(span.end()))
     }
 }
 
@@ -165,6 +198,17 @@ impl<'ast> Visit<'ast> for Bodies<'_> {
             self.add(&function.sig, block);
         }
     }
+}
+
+/// What the bound `Iterator` says that they are of.
+fn item(bound: &TypeParamBound) -> Option<&Type> {
+    let TypeParamBound::Trait(bound) = bound else { return None };
+    let name = bound.path.segments.last().filter(|name| name.ident == "Iterator")?;
+    let PathArguments::AngleBracketed(arguments) = &name.arguments else { return None };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::AssocType(item) => Some(&item.ty),
+        _ => None,
+    })
 }
 
 /// Whether there is an `impl Trait` in a type.
@@ -185,6 +229,27 @@ mod mutant_switch {
     use std::io::Write;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+    /// One of two iterators.
+    pub(crate) enum Either<A, B> {
+        One(A),
+        Other(B),
+    }
+
+    impl<A: Iterator, B: Iterator<Item = A::Item>> Iterator for Either<A, B> {
+        type Item = A::Item;
+
+        fn next(&mut self) -> Option<A::Item> {
+            match self {
+                Self::One(one) => one.next(),
+                Self::Other(other) => other.next(),
+            }
+        }
+    }
+
+    pub(crate) fn of<T, I: Iterator<Item = T>>(iterator: I) -> I {
+        iterator
+    }
 
     const NONE: u32 = u32::MAX - 1;
     const UNKNOWN: u32 = u32::MAX;

@@ -9,7 +9,11 @@ fn f(x: u32) -> bool {
     x > A
 }
 
-fn g() -> impl Iterator<Item = u32> {
+fn g() -> impl Fn(u32) -> u32 {
+    |x| x + 1
+}
+
+fn h() -> impl Iterator<Item = u32> {
     0..2 + 1
 }
 ";
@@ -52,6 +56,21 @@ fn what_cannot_be_switched_is_built_alone() {
     assert_eq!(woven.text, TEXT);
     assert_eq!(woven.alone, [1, 0]);
     assert!(apply(TEXT, &constant).starts_with("const A: u32 = 1 - 2;"));
+}
+
+#[test]
+fn iterators_of_several_types_become_one() {
+    let (times, minus) = (change(13, "+", "*"), change(13, "+", "-"));
+    let woven = weave(TEXT, &[(0, &times), (1, &minus)]).unwrap();
+    assert!(syn::parse_file(&woven.text).is_ok(), "{}", woven.text);
+    assert_eq!((woven.arms.len(), woven.alone.len()), (2, 0));
+    for (body, one, other) in [("2 * 1", 1, 0), ("2 - 1", 1, 1), ("2 + 1", 0, 2)] {
+        let at = woven.text.find(body).unwrap();
+        let arm = &woven.text[..at];
+        let arm = &arm[arm.rfind("=>").unwrap()..];
+        let count = |what: &str| arm.matches(what).count();
+        assert_eq!((count("Either::One("), count("Either::Other(")), (one, other), "{body}");
+    }
 }
 
 #[test]
