@@ -1,10 +1,12 @@
 //! The queue API: submit operations, turn the crank, take results. One client a reactor.
 
+use std::ops::Range;
+
 use hugepages::Buffer;
 use reactor::{Timestamp, WakeSources};
 use rpcrdma::{
     Completed, ConnectionId, Counters, Endpoint, EndpointConfig, Event, Holdings, PlainReply,
-    State, TransportConfig, Upcalls,
+    Received, State, TransportConfig, Upcalls,
 };
 use verbs::Provider;
 use wire::nfs3::FileHandle;
@@ -375,6 +377,25 @@ impl Upcalls for Mounts {
         let (mount, slot) = ((plain.token >> 32) as usize, plain.token as u32);
         let mount = self.list.get_mut(mount);
         mount.is_some_and(|mount| mount.completed_plain(slot, plain, buffer))
+    }
+
+    #[inline(always)]
+    fn inline_data(&mut self, token: u64, rpc: &[u8], room: usize) -> Option<Range<usize>> {
+        let (mount, slot) = ((token >> 32) as usize, token as u32);
+        self.list.get_mut(mount)?.inline_data(slot, rpc, room)
+    }
+
+    #[inline(always)]
+    fn complete_inline(
+        &mut self,
+        token: u64,
+        buffer: &mut Option<Buffer>,
+        received: Option<Received>,
+    ) {
+        let (mount, slot) = ((token >> 32) as usize, token as u32);
+        if let Some(mount) = self.list.get_mut(mount) {
+            mount.completed_inline(slot, buffer, received);
+        }
     }
 
     fn complete(&mut self, _connection: ConnectionId, completed: Completed<'_>) -> usize {

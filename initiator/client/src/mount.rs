@@ -8,10 +8,11 @@ mod queue;
 mod task;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use hugepages::Buffer;
 use reactor::Timestamp;
-use rpcrdma::{Completed, Endpoint, PlainReply, State};
+use rpcrdma::{Completed, Endpoint, PlainReply, Received, State};
 use verbs::Provider;
 use wire::nfs3::{self, FileHandle};
 use wire::rpc::{Auth, CallTemplate};
@@ -280,6 +281,34 @@ impl Mount {
             self.done.push_back(slot);
         }
         usual
+    }
+
+    /// The same where the data of a READ came with the reply: where that is. The task has its result
+    /// and is done by [`Mount::completed_inline`].
+    #[inline(always)]
+    pub(crate) fn inline_data(
+        &mut self,
+        slot: u32,
+        rpc: &[u8],
+        room: usize,
+    ) -> Option<Range<usize>> {
+        let task = self.tasks.get_mut(slot as usize)?;
+        let usual = matches!(task.role, Role::Plain);
+        usual.then(|| procedure::usual_data(&task.op, rpc, room, &mut task.result)).flatten()
+    }
+
+    /// The data is in its place.
+    #[inline(always)]
+    pub(crate) fn completed_inline(
+        &mut self,
+        slot: u32,
+        buffer: &mut Option<Buffer>,
+        received: Option<Received>,
+    ) {
+        let Some(task) = self.tasks.get_mut(slot as usize) else { return };
+        task.take_back((buffer.take(), None));
+        task.received = received;
+        self.done.push_back(slot);
     }
 
     /// An RPC of one of the tasks has completed. Returns the bytes copied out of its message.

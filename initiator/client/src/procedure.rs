@@ -301,6 +301,24 @@ pub(crate) fn usual(
     Some(())
 }
 
+/// The same for a READ whose data came with it: where in the message that is, if there is room for
+/// so many bytes.
+#[inline(always)]
+pub(crate) fn usual_data(
+    op: &Op,
+    rpc: &[u8],
+    room: usize,
+    output: &mut Result<Output, Error>,
+) -> Option<Range<usize>> {
+    let Op::Read { len, .. } = *op else { return None };
+    let (count, eof, data) = nfs3::usual::read_inline(rpc)?;
+    if count > len || data.len() > room {
+        return None;
+    }
+    put(output, Output::Read { count, eof });
+    Some(data)
+}
+
 /// Puts a result where there is none, so that nothing would have to be dropped.
 #[inline(always)]
 fn put(place: &mut Result<Output, Error>, output: Output) {

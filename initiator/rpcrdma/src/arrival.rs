@@ -1,6 +1,7 @@
 //! What comes in on an established connection: completions, and the replies that they are of.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use reactor::Timestamp;
 use verbs::{Completion, Provider, WcStatus};
@@ -128,6 +129,14 @@ impl<P: Provider> Connection<P> {
         if request.waits_for_send() && !planted!(config, ReleaseOnReply) {
             counters.replies_before_send += 1;
             return request.keep_reply(matched);
+        }
+        let place = (receive, usual.len..len as usize);
+        // Where a Write chunk was offered data must not come inline (RFC 8166 §6.1).
+        // SAFETY: likewise.
+        let taken = unsafe { hand_over_inline(request, receives, place, written, counters, up) };
+        if taken {
+            let (xid, sending) = (request.xid, request.sending);
+            return done_with(slots, receives, config, (index, xid, sending), receive);
         }
         // SAFETY: likewise.
         let complete = unsafe { request.replied() };
@@ -359,6 +368,41 @@ unsafe fn hand_over_plain(
     let taken = up.complete_plain(&PlainReply { token, rpc, written }, buffer);
     request.pending &= !taken;
     taken
+}
+
+/// The same for a call that had room for data, where that came in the message: it is left there, or
+/// copied into the buffer.
+///
+/// # Safety
+/// As [`Request::replied_plain`].
+#[inline(never)]
+unsafe fn hand_over_inline(
+    request: &mut Request,
+    receives: &mut Receives,
+    (receive, rpc): (u32, Range<usize>),
+    written: Option<u32>,
+    counters: &mut Counters,
+    up: &mut impl Upcalls,
+) -> bool {
+    if written.is_some() {
+        return false;
+    }
+    let mut inline = Inline::new(receives, receive, rpc);
+    let token = request.token;
+    // SAFETY: the caller's promise.
+    let Some(buffer) = (unsafe { request.replied_plain() }) else { return false };
+    let room = buffer.as_ref().map_or(0, |buffer| buffer.len());
+    let Some(data) = up.inline_data(token, inline.bytes(), room) else { return false };
+    let received = inline.keep(data.clone());
+    if received.is_some() {
+        counters.kept_receives += 1;
+    } else if let Some(buffer) = buffer {
+        counters.fixup_copy_count += data.len() as u64;
+        buffer[..data.len()].copy_from_slice(&inline.bytes()[data]);
+    }
+    up.complete_inline(token, buffer, received);
+    request.pending = false;
+    true
 }
 
 /// A Reply brings a new grant.

@@ -7,6 +7,7 @@
 
 mod sleep;
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use hugepages::{Buffer, Pool, Region};
@@ -20,6 +21,7 @@ use crate::config::{EndpointConfig, TransportConfig};
 use crate::connection::Connection;
 use crate::error::{Error, Loss};
 use crate::holdings::Holdings;
+use crate::inline::Received;
 use crate::payloads::Payloads;
 use crate::plain::{PlainCall, PlainMessage};
 use crate::state::State;
@@ -59,6 +61,26 @@ pub trait Upcalls {
     fn complete_plain(&mut self, plain: &PlainReply<'_>, buffer: &mut Option<Buffer>) -> bool {
         let _ = (plain, buffer);
         false
+    }
+    /// What [`Upcalls::complete_plain`] did not take may be usual but for data that comes with it,
+    /// for which the call has `room` bytes and offered no chunk: where in the RPC message that is. It
+    /// is put into that room, or kept, and the RPC completes by [`Upcalls::complete_inline`]. `None`:
+    /// nothing has happened, and it comes by [`Upcalls::complete`].
+    #[inline]
+    fn inline_data(&mut self, token: u64, rpc: &[u8], room: usize) -> Option<Range<usize>> {
+        let _ = (token, rpc, room);
+        None
+    }
+    /// An RPC has completed whose data was found by [`Upcalls::inline_data`]; `received` has it, or
+    /// the buffer does, which is its caller's again, to be taken.
+    #[inline]
+    fn complete_inline(
+        &mut self,
+        token: u64,
+        buffer: &mut Option<Buffer>,
+        received: Option<Received>,
+    ) {
+        let _ = (token, buffer, received);
     }
     /// An RPC has completed, on both conditions. Returns how many payload bytes were copied out of
     /// the reply message.

@@ -5,6 +5,8 @@
 //! Each takes an RPC message from its XID on, which with the message type is the caller's to check.
 //! `None` says nothing but that it takes the decoders to know what a message is.
 
+use std::ops::Range;
+
 use super::attr::{FATTR_LEN, WCC_ATTR_LEN};
 use super::{Fattr, StableHow};
 use crate::xdr::Reader;
@@ -19,6 +21,19 @@ pub fn read(rpc: &[u8]) -> Option<(u32, bool)> {
     let at = behind_option::<FATTR_LEN>(rpc, succeeded(rpc)?)?;
     let [count, eof, len] = last_words::<3, 12>(rpc, at)?;
     (eof <= 1 && len == count).then_some((count, eof == 1))
+}
+
+/// READ with its data: how many bytes, whether they end the file, and where in the message they are.
+#[inline(always)]
+#[must_use]
+pub fn read_inline(rpc: &[u8]) -> Option<(u32, bool, Range<usize>)> {
+    let at = behind_option::<FATTR_LEN>(rpc, succeeded(rpc)?)?;
+    let (words, padded) = rpc.get(at..)?.split_first_chunk::<12>()?;
+    let [count, eof, len] = words.as_chunks::<4>().0.as_array::<3>()?.map(u32::from_be_bytes);
+    let data = padded.get(..count as usize)?;
+    let ends = padded.len() == data.len().next_multiple_of(4);
+    let start = at + words.len();
+    (ends && eof <= 1 && len == count).then_some((count, eof == 1, start..start + data.len()))
 }
 
 /// WRITE: how many bytes were taken, how stable they are, and the verifier.

@@ -1,7 +1,7 @@
 use super::super::{
     Failed, Fattr, ReadOk, ReadRes, StableHow, Status, WccAttr, WccData, WriteOk, WriteRes,
 };
-use super::{getattr, read, write};
+use super::{getattr, read, read_inline, write};
 use crate::rpc::Reply;
 use crate::xdr::{Encode, Reader, Writer};
 
@@ -26,6 +26,9 @@ fn what_is_known_at_a_glance_is_what_the_decoder_finds() {
     for attributes in [None, Some(attributes())] {
         let ok = ReadOk { attributes, count: 4096, eof: true, data_len: 4096 };
         assert_eq!(read(&reply(&ReadRes::Ok(ok))), Some((4096, true)));
+        let with_data = [reply(&ReadRes::Ok(ok)), vec![9; 4096]].concat();
+        let (count, eof, range) = read_inline(&with_data).expect("a usual reply");
+        assert_eq!((count, eof, &with_data[range]), (4096, true, &[9; 4096][..]));
         let attr = WccAttr { size: 1, mtime: Default::default(), ctime: Default::default() };
         for before in [None, Some(attr)] {
             let wcc = WccData { before, after: attributes };
@@ -60,6 +63,30 @@ fn anything_unusual_is_left_to_the_decoder() {
     ] {
         assert_eq!(read(&bytes), None, "{what}");
     }
+    let with = |data: &[u8]| [&usual[..], data].concat();
+    assert_eq!(read_inline(&with(&[7; 8])).map(|(count, ..)| count), Some(8));
+    for (what, bytes) in [
+        ("no data", usual.clone()),
+        ("a byte less than the count", with(&[7; 7])),
+        ("a word more", with(&[7; 12])),
+        ("a byte more", with(&[7; 9])),
+        ("an eof that is no bool", {
+            let mut bytes = with(&[7; 8]);
+            bytes[usual.len() - 5] = 2;
+            bytes
+        }),
+        ("a length that is not the count", {
+            let mut bytes = with(&[7; 8]);
+            bytes[usual.len() - 9] = 7;
+            bytes
+        }),
+    ] {
+        assert_eq!(read_inline(&bytes), None, "{what}");
+    }
+    let odd = ReadOk { attributes: None, count: 5, eof: false, data_len: 5 };
+    let odd = reply(&ReadRes::Ok(odd));
+    assert_eq!(read_inline(&[&odd[..], &[7; 8]].concat()).map(|(count, ..)| count), Some(5));
+    assert_eq!(read_inline(&[&odd[..], &[7; 5]].concat()), None, "no pad");
     let refused = Failed { status: Status::Stale, attributes: None };
     assert_eq!(read(&reply(&ReadRes::Err(refused))), None);
     let cut = reply(&super::super::GetattrRes::Ok(attributes()));
