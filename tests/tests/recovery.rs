@@ -213,6 +213,16 @@ fn an_idle_connection_is_closed_and_made_again_when_needed() {
 }
 
 #[test]
+fn without_a_time_limit_for_it_an_idle_connection_stays() {
+    let mut plan = plan();
+    plan.transport.idle_timeout_ns = 0;
+    let (mut house, file) = house(plan);
+    house.run_for(Duration::from_millis(100));
+    house.op(Op::Getattr { file }, None).result.unwrap();
+    assert_eq!(house.counters().connect_count, 1);
+}
+
+#[test]
 fn unmounting_while_the_server_is_away_returns_everything_at_once() {
     const PAUSE_NS: u64 = 1_000 * MS;
     let mut plan = plan();

@@ -267,7 +267,8 @@ impl<P: Provider> Connection<P> {
         if self.per_io { Access::BINDABLE } else { Access::REMOTE }
     }
 
-    /// One event of the connection manager. `RouteResolved` is the endpoint's to handle.
+    /// One event of the connection manager. `RouteResolved` is the endpoint's to handle, unless it
+    /// comes too late.
     pub(crate) fn on_event(&mut self, event: CmEvent, now: Timestamp, up: &mut impl Upcalls) {
         let remote = self.config.remote;
         match event {

@@ -367,7 +367,9 @@ impl<P: Provider> Endpoint<P> {
                 let event = connection.link.as_mut().and_then(|link| link.poll_event());
                 match event {
                     None => break,
-                    Some(CmEvent::RouteResolved) => self.start(index, now),
+                    Some(CmEvent::RouteResolved) if connection.state == State::Resolving => {
+                        self.start(index, now);
+                    }
                     Some(event) => connection.on_event(event, now, up),
                 }
                 count += 1;

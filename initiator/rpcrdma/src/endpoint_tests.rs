@@ -124,15 +124,86 @@ fn a_long_call_takes_a_message_that_just_fills_its_buffer() {
     assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
 }
 
-/// Wants to know of nothing.
-struct Nobody;
+/// Makes a call that has to wait; what was counted by then: for credits, the ring, slots.
+fn refused(endpoint: &mut Endpoint<SoftFabric>, id: ConnectionId) -> [u64; 3] {
+    let mut call = Call { token: 0, payload: crate::Payload::None, reply_max: 512 };
+    let called = endpoint.call(id, &mut call, Timestamp(0), |_, w| w.put(&[0; 40]));
+    assert_eq!(called, Err(Refusal::Busy));
+    let counters = endpoint.counters(id).unwrap();
+    [counters.credit_waits, counters.empty_sendctx_q, counters.slot_waits]
+}
+
+#[test]
+fn what_a_caller_has_to_wait_for_is_counted() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let id = established(&mut endpoint).id;
+    fn connection(endpoint: &mut Endpoint<SoftFabric>) -> &mut Connection<SoftFabric> {
+        endpoint.get_mut(ConnectionId { index: 0, life: 1 }).unwrap()
+    }
+
+    connection(&mut endpoint).credits.take();
+    assert_eq!(refused(&mut endpoint, id), [1, 0, 0]);
+    connection(&mut endpoint).credits.replied(4);
+
+    let (slot, request) = connection(&mut endpoint).slots.take(0).unwrap();
+    request.pending = true;
+    // SAFETY: nothing was ever posted.
+    unsafe { connection(&mut endpoint).slots.queue_resends() };
+    assert_eq!(refused(&mut endpoint, id), [2, 0, 0], "those to be sent again go first");
+    let slots = &mut connection(&mut endpoint).slots;
+    assert_eq!(slots.next_resend(), Some(slot));
+    slots.get(slot).pending = false;
+    slots.put(slot);
+
+    while connection(&mut endpoint).sender.getter.get(1).is_some() {}
+    assert_eq!(refused(&mut endpoint, id), [2, 1, 0]);
+    let connection = connection(&mut endpoint);
+    connection.sender = connection.config.sender();
+
+    while connection.slots.take_for_reply().is_some() {}
+    assert_eq!(refused(&mut endpoint, id), [2, 1, 1]);
+}
+
+/// Wants to know how a connection has ended.
+#[derive(Default)]
+struct Nobody(Option<Error>);
 
 impl Upcalls for Nobody {
     fn complete(&mut self, _: ConnectionId, _: Completed<'_>) -> usize {
         0
     }
     fn wake(&mut self, _: ConnectionId) {}
-    fn event(&mut self, _: ConnectionId, _: Event) {}
+    fn event(&mut self, _: ConnectionId, event: Event) {
+        if let Event::Closed { cause, .. } = event {
+            self.0 = Some(cause);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_was_given_up_is_not_revived_by_a_late_answer() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let connection = established(&mut endpoint);
+    connection.lose(Loss::Disconnected, Timestamp(0));
+    let late = CmEvent::Established { private_data: Vec::new() };
+    connection.on_event(late, Timestamp(0), &mut Nobody::default());
+    assert_eq!((connection.state, connection.counters.connect_count), (State::Draining, 0));
+}
+
+#[test]
+fn a_connection_that_is_closed_while_it_drains_ends_as_closed() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let connection = established(&mut endpoint);
+    connection.lose(Loss::Disconnected, Timestamp(0));
+    let id = connection.id;
+    endpoint.close(id, Timestamp(0));
+    let mut nobody = Nobody::default();
+    endpoint.poll_events(Timestamp(0), &mut nobody);
+    assert!(matches!(nobody.0, Some(Error::Closed { .. })), "{:?}", nobody.0);
+    assert_eq!(endpoint.connections(), 0);
 }
 
 #[test]
@@ -143,10 +214,23 @@ fn a_completion_of_a_send_that_is_not_in_flight_is_counted_and_ignored() {
     for count in 1..4 {
         let id = connection.work_id;
         let batch = [Completion { wr_id: id.with(Kind::Send, 3), ..Completion::default() }];
-        let others = connection.on_completions(id, &batch, Timestamp(0), &mut Nobody);
+        let others = connection.on_completions(id, &batch, Timestamp(0), &mut Nobody::default());
         assert!(others.is_empty());
         let Counters { stale_completions, cqes, .. } = connection.counters;
         assert_eq!((stale_completions, cqes), (count, count));
     }
     assert_eq!(connection.state, State::Established);
+}
+
+/// It was then made on the device, and drained for as long as that may take.
+#[test]
+fn a_connection_that_was_closed_while_its_address_was_resolved_was_started() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric.clone(), EndpointConfig::default());
+    let id = endpoint.connect(config(), Timestamp(0)).unwrap();
+    endpoint.close(id, Timestamp(0));
+    let mut nobody = Nobody::default();
+    endpoint.poll_events(Timestamp(0), &mut nobody);
+    assert!(matches!(nobody.0, Some(Error::Closed { .. })), "{:?}", nobody.0);
+    assert_eq!(fabric.in_use(), verbs::soft::InUse::default());
 }

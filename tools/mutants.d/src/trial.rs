@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -34,11 +35,19 @@ pub(crate) struct Trial {
     reached: BTreeSet<usize>,
 }
 
-/// Address space, in KiB, that no test needs; a mutant may ask for more and more.
-const LIMITS: &str = "ulimit -c 0; ulimit -v 16000000; exec \"$@\"";
-/// Beyond a multiple of what a program takes: the machine may have other work.
+/// CPU time, in seconds, and address space, in KiB, that no test needs; a mutant may ask for more and
+/// more.
+const LIMITS: &str = "ulimit -c 0 -t $1 -v 16000000; shift; exec \"$@\"";
+/// CPU time beyond a multiple of what a program takes.
 const LIMIT_MIN: Duration = Duration::from_secs(10);
 const LIMIT_TIMES: u32 = 5;
+/// CPU time without a mutant.
+const LIMIT_FIRST: Duration = Duration::from_secs(600);
+/// What ends a program that has had it.
+const SIGXCPU: i32 = 24;
+const SIGKILL: i32 = 9;
+/// How much longer it may take by the clock: it may wait, or the machine have other work.
+const WAIT_TIMES: u32 = 5;
 
 /// Tests that want a machine of their own, and the simulator's, which runs as a program here.
 pub(crate) fn is_wanted(program: &Program) -> bool {
@@ -59,7 +68,7 @@ pub(crate) fn prepare(
     let mut trials = Vec::new();
     for program in programs {
         let mut trial =
-            Trial { program, limit: Duration::MAX, took: Duration::ZERO, reached: BTreeSet::new() };
+            Trial { program, limit: LIMIT_FIRST, took: Duration::ZERO, reached: BTreeSet::new() };
         let start = Instant::now();
         let outcome = trial.run(seeds, &[("MUTANTS_LIVING", "none")])?;
         if outcome != Outcome::Missed {
@@ -191,7 +200,8 @@ impl Trial {
     ) -> anyhow::Result<Outcome> {
         let Program { path, directory, is_test, .. } = &self.program;
         let mut command = Command::new("bash");
-        command.args(["-c", LIMITS, "bash"]).arg(path).current_dir(directory);
+        let seconds = self.limit.as_secs().to_string();
+        command.args(["-c", LIMITS, "bash", &seconds]).arg(path).current_dir(directory);
         match is_test {
             true if tests.is_empty() => command.args(["--test-threads", "2"]),
             true => command.arg("--exact").args(tests),
@@ -209,7 +219,8 @@ impl Trial {
         let start = Instant::now();
         let mut outcome = None;
         while outcome.is_none() {
-            match lines.recv_timeout(self.limit.saturating_sub(start.elapsed())) {
+            let wait = self.limit.saturating_mul(WAIT_TIMES);
+            match lines.recv_timeout(wait.saturating_sub(start.elapsed())) {
                 Ok(line) => {
                     let failed = line.strip_suffix(" ... FAILED").filter(|_| stop);
                     let test = failed.map(|line| line.trim_start_matches("test "));
@@ -227,6 +238,9 @@ impl Trial {
         }
         Ok(match child.wait()? {
             status if status.success() => Outcome::Missed,
+            status if status.signal() == Some(SIGXCPU) || status.signal() == Some(SIGKILL) => {
+                Outcome::Timeout(self.name())
+            }
             _ => Outcome::Caught(self.name()),
         })
     }
