@@ -7,14 +7,14 @@ order_number=0
 
 # On the server's machine: does what is asked for, one order after the other.
 serve_orders() {
-    local order
+    local order status
     mkdir -p "$orders"
     while :; do
         for order in "$orders"/*.order; do
             [[ -e $order ]] || continue
             # shellcheck disable=SC1090
-            (set +e; source "$order") >"${order%.order}.said" 2>&1
-            echo $? >"${order%.order}.now"
+            (set +e; source "$order") >"${order%.order}.said" 2>&1 && status=0 || status=$?
+            echo "$status" >"${order%.order}.now"
             rm "$order"
             mv "${order%.order}.now" "${order%.order}.status"
         done

@@ -55,7 +55,7 @@ hugepages_free() { awk '$1 == "HugePages_Free:" { print $2 }' /proc/meminfo; }
 
 # The file as a fresh client sees it, and as the server's machine does.
 judge_file() { # FILE [--server-died]
-    "$witness" fetch "$(witness_url "$1")" "$out/fetched" 2>>"$witness_log" ||
+    RUST_BACKTRACE=0 "$witness" fetch "$(witness_url "$1")" "$out/fetched" 2>>"$witness_log" ||
         give_up "a fresh client cannot read it: $(tail -n 3 "$witness_log")"
     hold_to_journal "by a fresh client" fetched "${@:2}"
     on_server cp "/export/$1" "$out/on-server"
