@@ -74,6 +74,24 @@ fn write_by_chunk(
     client.answer(world)
 }
 
+/// Calls a WRITE of 1 MiB with its data in a Read chunk, and does not wait for the answer.
+fn ask_to_write(client: &mut Client, file: FileHandle) {
+    let (xid, message) = client.rpc(procedure::WRITE, &write_args(file, 0, 1 << 20));
+    let position = message.len() as u32;
+    let reads = vec![ReadSegment { position, segment: client.segment(0, 1 << 20) }];
+    client.call(xid, &message, &Lists { reads, ..Lists::default() });
+}
+
+/// A client whose data is being fetched over a slow link, and the file that it is for.
+fn amid_a_fetch(world: &mut World) -> (Client, FileHandle) {
+    let mut client = Client::connect(world, 4096);
+    let file = client.create(world, "f");
+    world.fabric.faults().latency_ns(Scope::All, 1_000_000);
+    ask_to_write(&mut client, file);
+    world.turns(120);
+    (client, file)
+}
+
 fn read_inline(
     client: &mut Client,
     world: &mut World,
@@ -364,10 +382,7 @@ fn clients_that_leave_at_any_moment_leave_nothing_behind() {
         let mut client = Client::connect(&mut world, 4096);
         let file = client.create(&mut world, &turns.to_string());
         for _ in 0..8 {
-            let (xid, message) = client.rpc(procedure::WRITE, &write_args(file, 0, 1 << 20));
-            let position = message.len() as u32;
-            let reads = vec![ReadSegment { position, segment: client.segment(0, 1 << 20) }];
-            client.call(xid, &message, &Lists { reads, ..Lists::default() });
+            ask_to_write(&mut client, file);
         }
         world.turns(turns);
         if turns % 2 == 0 {
@@ -427,15 +442,8 @@ fn memory_was_lost_for_ever_when_the_drain_could_not_be_posted() {
     let mut config = config();
     config.staging_buffers = 1;
     let mut world = World::new(config);
-    let mut client = Client::connect(&mut world, 4096);
-    let file = client.create(&mut world, "f");
-    let (xid, message) = client.rpc(procedure::WRITE, &write_args(file, 0, 1 << 20));
-    let position = message.len() as u32;
-    let reads = vec![ReadSegment { position, segment: client.segment(0, 1 << 20) }];
+    let (mut client, file) = amid_a_fetch(&mut world);
     let faults = world.fabric.faults();
-    faults.latency_ns(Scope::All, 1_000_000);
-    client.call(xid, &message, &Lists { reads, ..Lists::default() });
-    world.turns(120);
     faults.set(Scope::All, FaultPlan::new().fail_post(1, libc::ENOMEM));
     client.disconnect();
     world.turns(300);
@@ -452,15 +460,8 @@ fn memory_that_had_come_back_was_given_up_after_the_target_had_stood_still() {
     let mut config = config();
     (config.staging_buffers, config.credits) = (1, 512);
     let mut world = World::new(config);
-    let mut client = Client::connect(&mut world, 4096);
-    let file = client.create(&mut world, "f");
-    let (xid, message) = client.rpc(procedure::WRITE, &write_args(file, 0, 1 << 20));
-    let position = message.len() as u32;
-    let reads = vec![ReadSegment { position, segment: client.segment(0, 1 << 20) }];
+    let (mut client, file) = amid_a_fetch(&mut world);
     let faults = world.fabric.faults();
-    faults.latency_ns(Scope::All, 1_000_000);
-    client.call(xid, &message, &Lists { reads, ..Lists::default() });
-    world.turns(120);
     faults.set(Scope::All, FaultPlan::new());
     let before = world.target.stats().completions.get();
     client.disconnect();
