@@ -236,7 +236,8 @@ impl<P: Provider> Connection<P> {
             self.disconnect(now);
         }
         if matches!(self.state, State::Draining { .. }) {
-            self.drain();
+            // Where the first was refused, which has been told: until it is posted, or overdue.
+            let _ = self.send_queue.drain(&mut self.id);
         }
         any
     }
@@ -261,15 +262,11 @@ impl<P: Provider> Connection<P> {
         }
         self.state = State::Draining { since: now };
         self.id.disconnect();
-        self.drain();
-        self.delayed.clear();
-        self.ready.clear();
-    }
-
-    fn drain(&mut self) {
         if let Err(error) = self.send_queue.drain(&mut self.id) {
             tracing::warn!(%error, peer = ?self.peer, "no drain yet after disconnect");
         }
+        self.delayed.clear();
+        self.ready.clear();
     }
 
     /// When its client was last heard of; `None` if it is ending already.
