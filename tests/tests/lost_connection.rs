@@ -11,6 +11,9 @@ use system_tests::{House, Plan};
 use verbs::soft::FaultPlan;
 use wire::nfs3::StableHow;
 
+/// The server holds a connection of a queue pair of that number (IB_CM_REJ_STALE_CONN).
+const STALE: i32 = 10;
+
 /// A mounted house with an open file.
 fn house(mut plan: Plan) -> (House, File) {
     plan.transport.recovery = Recovery::Never;
@@ -130,6 +133,31 @@ fn a_mount_that_cannot_be_made_says_why() {
         let MountState::Gone(error) = house.client.state(house.mount) else { panic!("{fault}") };
         assert!(error.to_string().contains(words), "{error}");
     }
+}
+
+/// After a client's device was made anew its queue pairs have numbers that the server knows.
+#[test]
+fn a_first_mount_rejected_as_stale_failed_instead_of_asking_again() {
+    let mut plan = Plan::default();
+    plan.transport.recovery = Recovery::Never;
+    plan.transport.reconnect_min_ns = 1_000_000;
+    let mut house = House::begin_with(plan, |fabric| fabric.faults().reject_connects(5, STALE));
+    assert_eq!(house.client.state(house.mount), MountState::Mounted);
+    assert_eq!(house.counters().connect_count, 1);
+    let file = house.create("f");
+    house.submit_writes(file, 1);
+    house.check_writes(file, 1);
+    assert_eq!((house.fabric.violation_count(), house.buffers_home()), (0, 64));
+}
+
+#[test]
+fn a_server_that_rejects_every_connection_as_stale_is_given_up() {
+    let mut plan = Plan::default();
+    plan.transport.reconnect_min_ns = 1_000_000;
+    let house = House::begin_with(plan, |fabric| fabric.faults().reject_connects(6, STALE));
+    let MountState::Gone(error) = house.client.state(house.mount) else { panic!() };
+    let error = error.to_string();
+    assert!(error.contains("still holds an earlier connection of this host"), "{error}");
 }
 
 #[test]

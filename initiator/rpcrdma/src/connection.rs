@@ -32,7 +32,7 @@ use crate::memory::{self, Loan, RegisteredPool};
 use crate::payloads::{OnDevice, Payloads};
 use crate::planted::planted;
 use crate::receives::Receives;
-use crate::recovery::{Backoff, Recovery, expired};
+use crate::recovery::{Backoff, Recovery, STALE_ASKS_MAX, expired};
 use crate::registrations::Registrations;
 use crate::request::Limits;
 use crate::sendctx::SGES_MAX;
@@ -71,6 +71,8 @@ pub(crate) struct Connection<P: Provider> {
     device_lost: bool,
     /// It has worked before, so it is worth waiting for.
     was_established: bool,
+    /// How often a first connection that was rejected as stale may still be asked for again.
+    stale_asks_left: u32,
     pub(crate) backoff: Backoff,
     retry_at: Timestamp,
     /// When the call was sent that was found unanswered for too long at the last look.
@@ -147,6 +149,7 @@ impl<P: Provider> Connection<P> {
             closing: false,
             device_lost: false,
             was_established: false,
+            stale_asks_left: STALE_ASKS_MAX,
             backoff: Backoff::new(pause_min, pause_max, seed),
             retry_at: now,
             overdue_ns: None,
@@ -392,6 +395,14 @@ impl<P: Provider> Connection<P> {
         !self.closing && self.was_established && self.config.recovery != Recovery::Never
     }
 
+    /// Whether a connection that has never stood is worth another attempt: the server took the
+    /// queue pair for one that it knew and has let go of that one, or is about to.
+    fn asks_again(&mut self, cause: &Error) -> bool {
+        let again = cause.is_stale_rejection() && self.stale_asks_left > 0;
+        self.stale_asks_left -= u32::from(again);
+        again
+    }
+
     /// The owner closes the connection for good.
     pub(crate) fn close(&mut self, now: Timestamp) {
         self.closing = true;
@@ -481,7 +492,7 @@ impl<P: Provider> Connection<P> {
         self.backlog.clear();
         // SAFETY: the queue pair is drained and destroyed, and no Reply holds a Receive any more.
         unsafe { self.receives.reclaim_all() };
-        if !self.will_recover() {
+        if !self.will_recover() && !self.asks_again(&cause) {
             return self.end(&cause, now, up);
         }
         // SAFETY: the queue pair, and with it every key of this connection, is gone.

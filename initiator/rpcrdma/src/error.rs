@@ -18,10 +18,8 @@ pub enum Error {
         /// From the connection manager.
         errno: i32,
     },
-    /// The host is there, but nothing accepts NFS/RDMA on the port.
-    #[error(
-        "{remote} refused the RDMA connection (reason {reason}): is NFS/RDMA enabled on that port?"
-    )]
+    /// The host is there, but does not take the connection.
+    #[error("{remote} refused the RDMA connection (reason {reason}): {}", why_refused(*reason))]
     Refused {
         /// The server.
         remote: SocketAddr,
@@ -216,6 +214,24 @@ pub enum BadReply {
 impl From<hugepages::Error> for Error {
     fn from(error: hugepages::Error) -> Self {
         Self::Memory(error.to_string())
+    }
+}
+
+/// The server takes the queue pair for one that it knows (IB_CM_REJ_STALE_CONN; IBTA vol. 1 §12.6.7.2).
+const STALE: i32 = 10;
+
+impl Error {
+    /// Whether the server holds a connection of a client that is no more, by the number of which
+    /// it knows the queue pair that wanted to connect.
+    pub(crate) fn is_stale_rejection(&self) -> bool {
+        matches!(self, Self::Refused { reason: STALE, .. })
+    }
+}
+
+fn why_refused(reason: i32) -> &'static str {
+    match reason {
+        STALE => "it still holds an earlier connection of this host; try again later",
+        _ => "is NFS/RDMA enabled on that port?",
     }
 }
 

@@ -22,6 +22,10 @@ pub enum Recovery {
     Never,
 }
 
+/// How often a first connection is asked for again that the server rejects as stale, which it does
+/// for each connection that it still holds of a client that is no more.
+pub(crate) const STALE_ASKS_MAX: u32 = 5;
+
 /// When to try to connect again: at once after a connection that worked, then after pauses that
 /// double, with jitter so that the clients of a restarted server do not come all at once.
 #[derive(Clone, Copy, Debug)]

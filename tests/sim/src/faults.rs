@@ -34,6 +34,8 @@ const TRESPASSES: [&str; 4] =
 
 /// A call of the server's that has no answer by then will have none.
 const BACKWARD_NS_MAX: u64 = 5_000_000_000;
+/// Rejected as if the server held a connection of that queue pair (IB_CM_REJ_STALE_CONN).
+const STALE: i32 = 10;
 /// Never.
 const NEVER: u64 = u64::MAX;
 
@@ -180,9 +182,10 @@ impl Trouble {
                 self.ends("address moved", 1, victims);
                 fabric.faults().change_address();
             }
-            Strike::Connect => match self.rng.u8(0..3) {
+            Strike::Connect => match self.rng.u8(0..4) {
                 0 => fabric.faults().reject_connects(few, 8),
-                1 => fabric.faults().ignore_connects(few),
+                1 => fabric.faults().reject_connects(few, STALE),
+                2 => fabric.faults().ignore_connects(few),
                 _ => fabric.faults().fail_resolves(few, 110),
             },
             Strike::ServerDisconnect => {
