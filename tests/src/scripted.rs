@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use hugepages::{PageSize, Policy, Region, RegionSpec};
 use verbs::soft::{SoftConnection, SoftCq, SoftDomain, SoftFabric, SoftListener};
 use verbs::{
-    Access, CmEvent, Completion, CompletionQueue as _, ConnectParams, Connection as _,
+    Access, Bind, CmEvent, Completion, CompletionQueue as _, ConnectParams, Connection as _,
     Listener as _, MemoryRegion as _, Op, ProtectionDomain, Provider as _, QueuePairCaps, RecvWr,
     SendWr, Sge, WcStatus,
 };
@@ -124,7 +124,7 @@ impl Scripted {
         self.send_as(bytes, Op::SendWithInvalidate { rkey });
     }
 
-    fn send_as(&mut self, bytes: &[u8], op: Op) {
+    fn send_as(&mut self, bytes: &[u8], op: Op<&Bind>) {
         let Some(link) = &mut self.link else { return };
         let bytes = &bytes[..bytes.len().min(MESSAGE_MAX)];
         if let Some(slot) = link.free_sends.pop() {
@@ -152,7 +152,7 @@ impl Scripted {
         Some(link.get(TRANSFER_AT, len))
     }
 
-    fn transfer(&mut self, len: usize, op: Op) -> bool {
+    fn transfer(&mut self, len: usize, op: Op<&Bind>) -> bool {
         let Some(link) = &mut self.link else { return false };
         link.transferred = None;
         link.post(TRANSFER, TRANSFER_AT, len, op);
@@ -242,7 +242,7 @@ impl Link {
         self.broken |= unsafe { self.id.post_recv([wr]) }.is_err();
     }
 
-    fn post(&mut self, wr_id: u64, at: usize, len: usize, op: Op) {
+    fn post(&mut self, wr_id: u64, at: usize, len: usize, op: Op<&Bind>) {
         let sges = [self.sge(at, len)];
         let wr = SendWr { wr_id, sges: &sges, op, signaled: true, fence: false };
         // SAFETY: as above; its place is not used again before it has completed.

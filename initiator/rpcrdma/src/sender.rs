@@ -181,8 +181,8 @@ impl Marks<'_> {
 }
 
 #[inline(always)]
-fn bind_request<'a>(bind: &Bind, wr_id: u64) -> SendWr<'a> {
-    SendWr { wr_id, sges: &[], op: Op::BindWindow(*bind), signaled: false, fence: false }
+fn bind_request(bind: &Bind, wr_id: u64) -> SendWr<'_> {
+    SendWr { wr_id, sges: &[], op: Op::BindWindow(bind), signaled: false, fence: false }
 }
 
 /// Decides which Sends of a chain are signaled.

@@ -15,10 +15,11 @@ pub struct Sge {
     pub lkey: u32,
 }
 
-/// What a Send Queue entry does.
+/// What a Send Queue entry does. `B` is how it has its [`Bind`], which is longer than all the rest: by
+/// reference until it is posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Op {
+pub enum Op<B> {
     /// Carries its SGEs into the peer's next Receive.
     Send,
     /// The same, and invalidates the peer's key.
@@ -42,7 +43,7 @@ pub enum Op {
     },
     /// Opens a part of a region to the peer; has no SGEs. Whatever is posted after it on this
     /// queue finds the window bound. See [`MemoryWindow`](crate::MemoryWindow).
-    BindWindow(Bind),
+    BindWindow(B),
     /// Ends the key of a bound window of ours; has no SGEs. Once it has completed the peer reaches
     /// nothing by it. Never post it for a key that the peer may have invalidated or may yet: wait
     /// for what the Receive says (rxe's kernel crashes on the second invalidation of a key).
@@ -50,6 +51,22 @@ pub enum Op {
         /// The key.
         rkey: u32,
     },
+}
+
+impl Op<&Bind> {
+    /// What outlives the post.
+    #[inline]
+    #[must_use]
+    pub(crate) fn cloned(self) -> Op<Bind> {
+        match self {
+            Self::Send => Op::Send,
+            Self::SendWithInvalidate { rkey } => Op::SendWithInvalidate { rkey },
+            Self::RdmaWrite { remote_addr, rkey } => Op::RdmaWrite { remote_addr, rkey },
+            Self::RdmaRead { remote_addr, rkey } => Op::RdmaRead { remote_addr, rkey },
+            Self::BindWindow(bind) => Op::BindWindow(*bind),
+            Self::LocalInvalidate { rkey } => Op::LocalInvalidate { rkey },
+        }
+    }
 }
 
 /// Which part of which region a window opens, and how.
@@ -77,7 +94,7 @@ pub struct SendWr<'a> {
     /// Local memory; read during the post call only. Empty for operations on windows.
     pub sges: &'a [Sge],
     /// What to do.
-    pub op: Op,
+    pub op: Op<&'a Bind>,
     /// Ask for a completion entry. Errors produce one regardless.
     pub signaled: bool,
     /// Wait for earlier RDMA Reads of this queue first.

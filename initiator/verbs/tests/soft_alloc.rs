@@ -26,14 +26,15 @@ fn exchange(
     let sges = [call.sge(0, 64), call.sge(64, 64)];
     let asks = if id % 4 == 3 { send(id, &sges) } else { unsignaled(id, &sges) };
     let rkey = next_rkey(window.rkey());
-    let lends = Op::BindWindow(Bind {
+    let lends = Bind {
         window: window.handle(),
         region: call.handle(),
         new_rkey: rkey,
         addr: call.addr() + 768,
         length: 256,
         access: WindowAccess::WRITE,
-    });
+    };
+    let lends = Op::BindWindow(&lends);
     pair.active.post_send(&[SendWr { op: lends, ..unsignaled(id, &[]) }, asks]).unwrap();
     assert_eq!(pair.passive.cq.poll(&mut batch), Ok(1));
     let (data, answer) = ([reply.sge(0, 256)], [reply.sge(256, 64)]);

@@ -131,7 +131,7 @@ unsafe fn fill_send(
             raw.opcode = opcode::IBV_WR_RDMA_READ;
             raw.wr.rdma = ffi::rdma_t { remote_addr, rkey };
         }
-        Op::BindWindow(ref bind) => {
+        Op::BindWindow(bind) => {
             raw.opcode = opcode::IBV_WR_BIND_MW;
             // rxe refuses a bind with immediate data, as which it takes the last entry's.
             raw.imm_data_invalidated_rkey_union.invalidated_rkey = 0;

@@ -44,13 +44,14 @@ unsafe extern "C" fn post_send(
     0
 }
 
-fn op(op: Op) -> SendWr<'static> {
+fn op(op: Op<&'static Bind>) -> SendWr<'static> {
     SendWr { wr_id: 1, sges: &[], op, signaled: false, fence: false }
 }
 
 fn bind(window: &Rc<Mw>, new_rkey: u32, access: WindowAccess) -> SendWr<'static> {
     let (window, region) = (Mw::handle(window), RegionHandle(0x1230));
-    op(Op::BindWindow(Bind { window, region, new_rkey, addr: 0x4000, length: 512, access }))
+    let bind = Bind { window, region, new_rkey, addr: 0x4000, length: 512, access };
+    op(Op::BindWindow(Box::leak(Box::new(bind))))
 }
 
 /// Posts `chain` on a queue with `room`.

@@ -248,7 +248,7 @@ impl Connection for SoftConnection {
                     return Err(errno);
                 }
                 qp.sq.push(&wr, &qp.reclaimed).inspect_err(|&errno| self.count_overrun(errno))?;
-                if let Op::BindWindow(Bind { window, new_rkey, .. }) = wr.op {
+                if let Op::BindWindow(&Bind { window, new_rkey, .. }) = wr.op {
                     let keys = self.fabric.keys.read().unwrap_or_else(PoisonError::into_inner);
                     keys.bind_posted(window, new_rkey);
                 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clock::NEVER;
-use crate::{Op, RecvWr, SendWr, Sge, WcStatus};
+use crate::{Bind, Op, RecvWr, SendWr, Sge, WcStatus};
 
 /// What the completion queue knows of a queue pair: how far its polled completions reach.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub(super) struct SendQueue {
 #[derive(Clone, Copy)]
 pub(super) struct Wqe {
     pub(super) wr_id: u64,
-    pub(super) op: Op,
+    pub(super) op: Op<Bind>,
     pub(super) signaled: bool,
     pub(super) fence: bool,
     pub(super) len: u32,
@@ -75,7 +75,7 @@ impl Wqe {
     }
 }
 
-fn is_local(op: &Op) -> bool {
+fn is_local<B>(op: &Op<B>) -> bool {
     matches!(op, Op::BindWindow(_) | Op::LocalInvalidate { .. })
 }
 
@@ -129,7 +129,7 @@ impl SendQueue {
         self.sges[start..start + wr.sges.len()].copy_from_slice(wr.sges);
         self.ring[slot] = Wqe {
             wr_id: wr.wr_id,
-            op: wr.op,
+            op: wr.op.cloned(),
             signaled: wr.signaled,
             fence: wr.fence,
             len,

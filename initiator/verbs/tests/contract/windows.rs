@@ -30,24 +30,24 @@ impl<P: Provider> Loan<P> {
 
     /// A bind of `len` bytes at `offset` under the next key.
     fn bind(&self, wr_id: u64, offset: u64, len: u32, access: WindowAccess) -> SendWr<'static> {
-        let op = Op::BindWindow(Bind {
+        binds(wr_id, self.opens(offset, len, access))
+    }
+
+    fn opens(&self, offset: u64, length: u32, access: WindowAccess) -> Bind {
+        Bind {
             window: self.window.handle(),
             region: self.memory.handle(),
             new_rkey: next_rkey(self.window.rkey()),
             addr: self.memory.addr() + offset,
-            length: len,
+            length,
             access,
-        });
-        SendWr { op, ..send(wr_id, &[]) }
+        }
     }
 
     /// A bind to the first 64 bytes of other memory.
     fn bind_to(&self, memory: &Memory<P>, wr_id: u64) -> SendWr<'static> {
-        let mut bind = self.bind(wr_id, 0, 64, WindowAccess::WRITE);
-        if let Op::BindWindow(Bind { addr, region, .. }) = &mut bind.op {
-            (*addr, *region) = (memory.addr(), memory.handle());
-        }
-        bind
+        let bind = self.opens(0, 64, WindowAccess::WRITE);
+        binds(wr_id, Bind { addr: memory.addr(), region: memory.handle(), ..bind })
     }
 
     /// A bind done when it returns.
@@ -60,6 +60,11 @@ impl<P: Provider> Loan<P> {
         assert_eq!(end.post_send(&[invalidate(91, self.window.rkey())]), Ok(1));
         assert_eq!(outcomes(&end.completions(1)), [(91, WcStatus::Success)]);
     }
+}
+
+/// The bind lives as long as the program does.
+fn binds(wr_id: u64, bind: Bind) -> SendWr<'static> {
+    SendWr { op: Op::BindWindow(Box::leak(Box::new(bind))), ..send(wr_id, &[]) }
 }
 
 fn invalidate(wr_id: u64, rkey: u32) -> SendWr<'static> {
@@ -106,7 +111,7 @@ pub(crate) fn a_window_is_bound_and_told_of_in_one_chain<P: Provider>(provider: 
     for round in 0..20 {
         pair.passive.post_recv(&[recv(round, inbox.sge(0, 64))]).unwrap();
         let bind = SendWr { signaled: false, ..loan.bind(1, 1000, 64, WindowAccess::WRITE) };
-        let Op::BindWindow(Bind { new_rkey, .. }) = bind.op else { unreachable!() };
+        let Op::BindWindow(&Bind { new_rkey, .. }) = bind.op else { unreachable!() };
         call.write(0, &new_rkey.to_be_bytes());
         assert_eq!(pair.active.post_send(&[bind, send(2, &[call.sge(0, 4)])]), Ok(2));
         assert_eq!(loan.window.rkey(), new_rkey, "of the bind that was posted");
@@ -343,11 +348,9 @@ pub(crate) fn a_bind_that_makes_no_sense_fails_and_flushes_the_rest<P: Provider>
         println!("a window for {what}");
         let mut pair = Pair::new(provider, ip);
         let loan = Loan::<P>::new(&pair.active, 4096);
-        let mut bind = loan.bind(1, 0, 64, WindowAccess::WRITE);
-        if let Op::BindWindow(Bind { addr, length, .. }) = &mut bind.op {
-            spoil(addr, length);
-        }
-        fails_locally(&mut pair, bind, WcStatus::MwBind);
+        let mut bind = loan.opens(0, 64, WindowAccess::WRITE);
+        spoil(&mut bind.addr, &mut bind.length);
+        fails_locally(&mut pair, binds(1, bind), WcStatus::MwBind);
     }
     type Choose<P> = fn(&End<P>) -> Memory<P>;
     let regions: [(&str, Choose<P>); 2] = [

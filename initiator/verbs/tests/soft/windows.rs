@@ -18,15 +18,15 @@ fn loan(talk: &Talk) -> (Window, Memory<Fabric>) {
 }
 
 fn bind(wr_id: u64, window: &Window, memory: &Memory<Fabric>) -> SendWr<'static> {
-    let op = Op::BindWindow(Bind {
+    let bind = Bind {
         window: window.handle(),
         region: memory.handle(),
         new_rkey: next_rkey(window.rkey()),
         addr: memory.addr(),
         length: 64,
         access: WindowAccess::WRITE,
-    });
-    SendWr { op, ..send(wr_id, &[]) }
+    };
+    SendWr { op: Op::BindWindow(Box::leak(Box::new(bind))), ..send(wr_id, &[]) }
 }
 
 fn invalidate(wr_id: u64, rkey: u32) -> SendWr<'static> {

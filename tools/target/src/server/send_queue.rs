@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use hugepages::Lent;
-use verbs::{Connection, Op, PostError, SendWr, Sge};
+use verbs::{Bind, Connection, Op, PostError, SendWr, Sge};
 
 /// Most groups posted without a signaled one among them.
 const SIGNAL_EVERY: u32 = 16;
@@ -37,7 +37,7 @@ pub(super) enum Held {
 /// One work request to be posted.
 #[derive(Clone, Copy)]
 pub(super) struct Wr {
-    pub(super) op: Op,
+    pub(super) op: Op<&'static Bind>,
     pub(super) sge: Sge,
 }
 
