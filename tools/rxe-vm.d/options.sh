@@ -34,6 +34,8 @@ Options:
                          stay it must leave in the background
   --client COMMAND       two: run by bash on the client, after the server's ended
   --disk MIB             two: /export is ext4 on a disk that outlives the server's machine
+  --revive               two: a server whose kernel panics is booted again, like one that was
+                         killed; its console goes to server-panic.N.log in the --out directory
   --here                 run: no machine; this host has an RDMA device itself. With
                          --rdma-addr, --knfsd-addr, --export, --export-dir
 
@@ -62,7 +64,7 @@ one_of() { # OPTION VALUE CHOICE...
 }
 
 set_defaults() {
-    kernel_series=6.12 accel=auto memory=3072 cpus=2 hugepages=256 inline=0 disk=0
+    kernel_series=6.12 accel=auto memory=3072 cpus=2 hugepages=256 inline=0 disk=0 revive=0
     time_limit=600 out=$cache/out verbose=0 here=0
     server_command='' client_command=''
     rdma_addr='' knfsd_addr='' export_path='' export_dir=''
@@ -83,6 +85,7 @@ parse_options() {
             -h | --help) usage; exit 0 ;;
             --verbose) verbose=1; shift; continue ;;
             --here) here=1; shift; continue ;;
+            --revive) revive=1; shift; continue ;;
             --) shift; break ;;
         esac
         (($# > 1)) || bad_usage "$1 wants a value"
@@ -124,5 +127,6 @@ check_options() {
     ((hugepages * 2 + 1024 <= memory)) ||
         bad_usage "$hugepages hugepages leave too little of $memory MiB: at least 1024 MiB beside them"
     ((!disk)) || [[ $action == two ]] || bad_usage "--disk goes with two only"
+    ((!revive)) || [[ $action == two ]] || bad_usage "--revive goes with two only"
     ((!here)) || [[ $action == run ]] || bad_usage "--here goes with run only"
 }

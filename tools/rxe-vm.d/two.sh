@@ -79,6 +79,7 @@ serve_client() {
         answer boot-server boot_server
         answer unplug cable off
         answer plug cable on
+        ((!revive)) || revive_server
         sleep 0.1
     done
     finish_machine "$client_machine" "$client"
@@ -114,6 +115,19 @@ boot_server() {
     server_machine=''
     say "the server does not come up again; the client is stopped"
     kill "$client_machine" 2>/dev/null || true
+}
+
+# One that ended without being killed.
+revive_server() {
+    local log=$out/server-panic.$server_boots.log
+    [[ -n $server_machine ]] && ! kill -0 "$server_machine" 2>/dev/null || return 0
+    grep -q 'Kernel panic' "$server/console" || return 0
+    wait "$server_machine" || true
+    unset "machines[$server_machine]"
+    server_machine=''
+    cp "$server/console" "$log"
+    say "the server's kernel panicked ($(sed -n 's/.*RIP: 0010:\([^ +]*\).*/in \1/p' "$log" | head -n 1)): see $log; it is booted again"
+    boot_server
 }
 
 # Pulls or plugs the cable between the two: both ends see their carrier go or come.

@@ -23,14 +23,14 @@ serve_orders() {
 }
 
 # On the client's: prints what the server's machine said; its status. It knows the
-# functions of these parts.
+# functions of these parts. There is time enough to boot that machine again.
 on_server() { # COMMAND...
-    local order=$orders/$$.$BASHPID.$RANDOM.$((order_number += 1)) limit=$((SECONDS + 60)) status
+    local order=$orders/$$.$BASHPID.$RANDOM.$((order_number += 1)) limit=$((SECONDS + 120)) status
     until [[ -d $orders ]]; do sleep 0.1; done
     printf '%s\n' "$*" >"$order.draft"
     mv "$order.draft" "$order.order"
     until [[ -s $order.status ]]; do
-        ((SECONDS < limit)) || give_up "the server's machine does not do within 60 s: $*"
+        ((SECONDS < limit)) || give_up "the server's machine does not do within 120 s: $*"
         sleep 0.1
     done
     status=$(<"$order.status")
