@@ -182,6 +182,32 @@ fn many_calls_in_pieces_share_a_small_send_queue() {
 }
 
 #[test]
+fn calls_in_pieces_wait_until_the_send_queue_has_room_for_all_their_binds() {
+    let mut plan = Plan::default();
+    plan.transport.registration = Some(Registration::Window);
+    plan.transport.max_requests = 16;
+    let mut house = House::build(plan);
+    let file = house.create("f");
+    write(&mut house, file, 0, &[8008], &pattern(8008, 1));
+    let before = house.counters();
+    for tag in 0..16 {
+        let pieces = pieces(&house, &[1001; SEGMENTS_MAX], 1, &[0; 8008]);
+        house.submit_vectored(tag, Op::Read { file, offset: 0, len: 8008 }, pieces);
+    }
+    house.run_until(|house| house.done_count() == 16);
+    for done in house.take_done() {
+        assert!(done.result.is_ok());
+        assert!(done.pieces.unwrap().to_vec(8008) == pattern(8008, 1));
+    }
+    let after = house.counters();
+    assert_eq!(after.connect_count, 1, "no queue was asked for more than it holds");
+    assert!(after.empty_sendctx_q > before.empty_sendctx_q, "{after:?}");
+    let made = after.mrs_allocated - before.mrs_allocated;
+    let more = SEGMENTS_MAX as u64 - 1;
+    assert!(made > 0 && made % more == 0 && made <= 16 * more, "{made} windows more");
+}
+
+#[test]
 fn pieces_that_are_not_the_payload_are_refused_and_returned() {
     let (mut house, file) = house(Registration::Window, 4096);
     let short = pieces(&house, &[10, 10], 1, &[0; 20]);

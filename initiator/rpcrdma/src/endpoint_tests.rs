@@ -4,6 +4,7 @@ use hugepages::Policy;
 use verbs::soft::{Clock, SoftFabric};
 
 use super::*;
+use crate::recovery::Recovery;
 use crate::request::Request;
 use crate::work_id::Kind;
 
@@ -233,4 +234,46 @@ fn a_connection_that_was_closed_while_its_address_was_resolved_was_started() {
     endpoint.poll_events(Timestamp(0), &mut nobody);
     assert!(matches!(nobody.0, Some(Error::Closed { .. })), "{:?}", nobody.0);
     assert_eq!(fabric.in_use(), verbs::soft::InUse::default());
+}
+
+/// A limit that has to be passed is over a nanosecond later.
+#[test]
+fn a_connection_that_sleeps_knows_when_its_next_time_limit_is_over() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    endpoint.connect(config(), Timestamp(7)).unwrap();
+    let connection = endpoint.places[0].connection.as_mut().unwrap();
+    connection.config.connect_timeout_ns = 100;
+    connection.config.rpc_timeout_ns = 1_000;
+    connection.config.idle_timeout_ns = 5_000;
+    connection.config.retrans = 2;
+    let limit = |connection: &mut Connection<SoftFabric>, state| {
+        connection.state = state;
+        connection.next_limit_ns()
+    };
+    assert_eq!(limit(connection, State::Resolving), Some(108));
+    assert_eq!(limit(connection, State::Connecting), Some(108));
+    assert_eq!(limit(connection, State::Draining), Some(2_000_000_008));
+    assert_eq!(limit(connection, State::Waiting), Some(7));
+    assert_eq!(limit(connection, State::Idle), None);
+    assert_eq!(limit(connection, State::Closed), None);
+
+    assert_eq!(limit(connection, State::Established), Some(5_008), "no calls");
+    connection.config.idle_timeout_ns = 0;
+    assert_eq!(limit(connection, State::Established), None, "it may stay without");
+    connection.config.idle_timeout_ns = 5_000;
+    let (slot, request) = connection.slots.take(3).unwrap();
+    (request.pending, request.first_sent_ns, request.sent_ns) = (true, 3, 50);
+    assert_eq!(limit(connection, State::Established), Some(1_050), "an unanswered call");
+
+    // SAFETY: nothing was ever posted.
+    unsafe { connection.slots.queue_resends() };
+    assert_eq!(limit(connection, State::Established), None, "it has yet to be sent again");
+    assert_eq!(limit(connection, State::Draining), Some(2_000_000_008));
+    for recovery in [Recovery::Soft, Recovery::SoftErr] {
+        connection.config.recovery = recovery;
+        assert_eq!(limit(connection, State::Draining), Some(3 + 3_000 + 1), "{recovery:?}");
+        assert_eq!(limit(connection, State::Idle), Some(3 + 3_000 + 1), "{recovery:?}");
+    }
+    assert_eq!(connection.slots.next_resend(), Some(slot));
 }
