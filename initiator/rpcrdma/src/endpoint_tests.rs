@@ -4,6 +4,7 @@ use hugepages::Policy;
 use verbs::soft::{Clock, SoftFabric};
 
 use super::*;
+use crate::connection::HEADER_ROOM;
 use crate::recovery::Recovery;
 use crate::request::Request;
 use crate::work_id::Kind;
@@ -276,4 +277,65 @@ fn a_connection_that_sleeps_knows_when_its_next_time_limit_is_over() {
         assert_eq!(limit(connection, State::Idle), Some(3 + 3_000 + 1), "{recovery:?}");
     }
     assert_eq!(connection.slots.next_resend(), Some(slot));
+}
+
+#[test]
+fn a_time_limit_is_over_once_it_has_passed_and_no_sooner() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let state_at = |state, idle_timeout_ns, now| {
+        let mut endpoint = Endpoint::new(fabric.clone(), EndpointConfig::default());
+        let connection = established(&mut endpoint);
+        connection.config.connect_timeout_ns = 100;
+        connection.config.idle_timeout_ns = idle_timeout_ns;
+        connection.state = state;
+        connection.on_time(&fabric, Timestamp(now), &mut Nobody::default());
+        (connection.state, connection.link.is_some())
+    };
+    for state in [State::Resolving, State::Connecting] {
+        assert_eq!(state_at(state, 0, 100), (state, true));
+        assert_eq!(state_at(state, 0, 101), (State::Draining, true));
+    }
+    assert_eq!(state_at(State::Established, 5_000, 5_000), (State::Established, true));
+    assert_eq!(state_at(State::Established, 5_000, 5_001), (State::Draining, true));
+    assert_eq!(state_at(State::Established, 0, u64::MAX), (State::Established, true));
+    let drain = 2_000_000_000;
+    assert_eq!(state_at(State::Draining, 0, drain), (State::Draining, true));
+    assert_eq!(state_at(State::Draining, 0, drain + 1), (State::Draining, false), "destroyed");
+}
+
+#[test]
+fn completions_of_another_connection_are_left_and_not_counted() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let connection = established(&mut endpoint);
+    let (id, other) = (connection.work_id, WorkId::new(1, 9));
+    let completion =
+        |id: WorkId| Completion { wr_id: id.with(Kind::Send, 3), ..Completion::default() };
+    let batch = [completion(id), completion(other), completion(id)];
+    let rest = connection.on_completions(id, &batch, Timestamp(0), &mut Nobody::default());
+    assert_eq!(rest.len(), 2);
+    assert_eq!(connection.counters.cqes, 1);
+}
+
+/// A message of so many bytes.
+struct Bytes(usize);
+
+impl crate::PlainMessage for Bytes {
+    fn put(self, _: u32, out: &mut [u8]) -> Option<usize> {
+        (self.0 <= out.len()).then_some(self.0)
+    }
+}
+
+#[test]
+fn a_plain_call_is_no_longer_than_the_server_receives() {
+    let fabric = SoftFabric::new(Clock::virtual_time());
+    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let connection = established(&mut endpoint);
+    let payload = crate::PlainPayload::None;
+    let call = crate::PlainCall { token: 0, payload, len: 0, reply_max: 512 };
+    let most = connection.limits.inline_send - HEADER_ROOM;
+    assert!(!connection.call_plain(call, &mut None, Timestamp(0), Bytes(most + 1)));
+    assert_eq!(connection.counters.sends, 0, "nothing has happened");
+    assert!(connection.call_plain(call, &mut None, Timestamp(0), Bytes(most)));
+    assert_eq!(connection.counters.sends, 1);
 }
