@@ -450,3 +450,7 @@ impl Mount {
         self.kept_gone(&error);
     }
 }
+
+#[cfg(test)]
+#[path = "mount_tests.rs"]
+mod tests;

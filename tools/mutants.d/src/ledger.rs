@@ -25,6 +25,11 @@ impl Ledger {
         self.outcomes.get(key)
     }
 
+    /// All of them, each with the file of its mutant.
+    pub(crate) fn by_file(&self) -> impl Iterator<Item = (&str, &Outcome)> {
+        self.outcomes.iter().map(|((file, ..), outcome)| (file.as_str(), outcome))
+    }
+
     pub(crate) fn put(&mut self, key: Key, outcome: Outcome) {
         self.outcomes.insert(key, outcome);
     }

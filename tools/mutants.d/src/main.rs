@@ -195,7 +195,10 @@ impl Run {
         mutants: &[Mutant],
         wanted: &[usize],
     ) -> anyhow::Result<()> {
-        let noticers = Noticers::default();
+        let noticers = {
+            let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            Noticers::of_earlier(ledger.by_file())
+        };
         self.in_parallel(arms.len(), |at| {
             let Arm { number, function, .. } = arms[at];
             let (file, seeds) = (&mutants[number].file, self.args.seeds);

@@ -116,6 +116,25 @@ impl Noticers {
         all.get(file).cloned().unwrap_or_default()
     }
 
+    /// Those of earlier runs, the ones that noticed most first.
+    pub(crate) fn of_earlier<'a>(outcomes: impl Iterator<Item = (&'a str, &'a Outcome)>) -> Self {
+        let mut counts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        for (file, outcome) in outcomes {
+            if let Outcome::Caught(by) = outcome {
+                *counts.entry(file).or_default().entry(by).or_default() += 1;
+            }
+        }
+        let noticers = Self::default();
+        for (file, counts) in counts {
+            let mut counts: Vec<_> = counts.into_iter().collect();
+            counts.sort_by_key(|(_, count)| *count);
+            for (by, _) in counts {
+                noticers.add(file, &Outcome::Caught(by.to_owned()));
+            }
+        }
+        noticers
+    }
+
     fn add(&self, file: &str, outcome: &Outcome) {
         let Outcome::Caught(by) = outcome else { return };
         let Some((program, test)) = by.split_once(' ') else { return };
