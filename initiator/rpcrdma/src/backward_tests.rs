@@ -1,6 +1,10 @@
+use hugepages::Policy;
+use reactor::Timestamp;
+use verbs::soft::{Clock, SoftFabric};
 use wire::rpcrdma::{ReadSegment, Segment};
 
 use super::*;
+use crate::{Completed, Endpoint, EndpointConfig, Event, TransportConfig};
 
 const SEGMENT: Segment = Segment { handle: 1, length: 64, offset: 0 };
 
@@ -38,4 +42,42 @@ fn a_message_in_a_chunk_is_a_call_if_we_are_to_read_it_and_no_reply_is_awaited()
     assert!(!is_call_of(EmitKind::NoMsg, true, &[], true), "a bad reply");
     assert!(!is_call_of(EmitKind::NoMsg, false, &[], false), "replies have no Read list");
     assert!(!is_call_of(EmitKind::NoMsg, false, &[], true), "a reply in a Reply chunk");
+}
+
+/// Has no programs.
+struct Nobody;
+
+impl Upcalls for Nobody {
+    fn complete(&mut self, _: ConnectionId, _: Completed<'_>) -> usize {
+        0
+    }
+    fn wake(&mut self, _: ConnectionId) {}
+    fn event(&mut self, _: ConnectionId, _: Event) {}
+}
+
+#[test]
+fn an_answer_is_a_header_and_a_reply_and_nothing_behind_it() {
+    let mut endpoint =
+        Endpoint::new(SoftFabric::new(Clock::virtual_time()), EndpointConfig::default());
+    let mut config = TransportConfig::new(([127, 0, 0, 1], 20049).into());
+    config.buffers.policy = Policy::Off;
+    let id = endpoint.connect(config, Timestamp(0)).unwrap();
+    let kind = EmitKind::Msg;
+    let call = Emit { xid: 7, credits: 1, kind, reads: &[], write_chunks: &[], reply_chunk: None };
+    let mut bytes = vec![0; call.len()];
+    call.emit(&mut bytes).unwrap();
+    bytes.extend(
+        [7, 0, 2, 1_073_741_824, 1, 0, 0, 0, 0, 0].iter().flat_map(|w: &u32| w.to_be_bytes()),
+    );
+    let mut out = [0; 1024];
+    // Accepted, and the program is unavailable: six words.
+    assert_eq!(answer(id, &bytes, &mut out, &mut Nobody), 28 + 24);
+    let header = Header::parse(&out[..28 + 24]).unwrap();
+    assert_eq!((header.xid, header.len, out[28 + 23]), (7, 28, 1));
+    assert_eq!(answer(id, &bytes[..20], &mut out, &mut Nobody), 0, "no header, no answer");
+}
+
+#[test]
+fn as_many_backward_calls_as_are_granted_have_room_from_the_start() {
+    assert!(backlog().capacity() >= BACKCHANNEL_SLOTS as usize);
 }

@@ -592,3 +592,7 @@ impl<P: Provider> Drop for Connection<P> {
         unsafe { receives.reclaim_all() };
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -138,3 +138,32 @@ fn a_key_ends_by_its_own_invalidation_and_once() {
     assert!(request.any_key() && request.end_key(5) && !request.any_key());
     assert!(!request.end_key(5), "it has ended before");
 }
+
+#[test]
+fn a_reply_waits_for_a_send_alone_where_that_reads_the_payload_of_a_plain_call() {
+    let waits = |plain, windows_bound, gathered, sending| {
+        let request = Request { plain, windows_bound, gathered, sending, ..Request::default() };
+        request.waits_for_send()
+    };
+    assert!(waits(true, 0, true, true));
+    assert!(!waits(false, 0, true, true), "no plain call");
+    assert!(!waits(true, 1, true, true), "its key has to end, too");
+    assert!(!waits(true, 0, false, true) && !waits(true, 0, true, false), "nothing reads it");
+}
+
+#[test]
+fn a_reply_that_invalidates_the_calls_key_ends_it() {
+    let mut request = Request::default();
+    let reply = UsualReply { xid: 0, credits: 1, write: None, len: 28 };
+    request.windows[0] = Key { rkey: 5, bound: true };
+    request.windows_bound = 1;
+    assert_eq!(request.answered_by(&reply, Some(4)), Err(()), "another call's");
+    assert!(request.any_key());
+    assert_eq!(request.answered_by(&reply, Some(5)), Ok(None));
+    assert!(!request.any_key());
+}
+
+#[test]
+fn a_length_is_padded_to_whole_words() {
+    assert_eq!([0, 1, 3, 4, 5, 8].map(padded), [0, 4, 4, 4, 8, 8]);
+}
