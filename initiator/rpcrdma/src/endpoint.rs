@@ -30,6 +30,8 @@ use crate::work_id::WorkId;
 
 /// Connection events taken from one connection in one look.
 const EVENTS_MAX: usize = 16;
+/// How long who removes a device may wait for an endpoint that is not told of it.
+const SWEEP_EVERY_NS: u64 = 1_000_000_000;
 
 /// Names a connection; never reused while anything of it is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +137,8 @@ pub struct Endpoint<P: Provider> {
     /// Completions of queue pairs that were gone already.
     strays: u64,
     polls: u64,
+    /// When removed devices are looked for again.
+    sweep_at: Timestamp,
 }
 
 impl<P: Provider> Endpoint<P> {
@@ -150,6 +154,7 @@ impl<P: Provider> Endpoint<P> {
             completions_seen: 0,
             strays: 0,
             polls: 0,
+            sweep_at: Timestamp(0),
         }
     }
 
@@ -359,6 +364,10 @@ impl<P: Provider> Endpoint<P> {
     /// connecting, and every few tens of them at other times. Returns how much has happened.
     pub fn poll_events(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
         let (mut count, mut overdue) = (0, false);
+        if now >= self.sweep_at {
+            self.sweep_at = now.add_ns(SWEEP_EVERY_NS);
+            self.provider.let_go_of_removed();
+        }
         for index in 0..self.places.len() {
             for _ in 0..EVENTS_MAX {
                 let Some(connection) = &mut self.places[index].connection else {

@@ -78,6 +78,10 @@ impl Provider for Ibv {
     fn listen(&self, local: SocketAddr, backlog: u32) -> Result<Self::Listener, Error> {
         Listener::bind(local, backlog)
     }
+
+    fn let_go_of_removed(&self) {
+        context::sweep();
+    }
 }
 
 /// The error of the call that has just failed, from `errno`.

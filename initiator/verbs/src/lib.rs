@@ -56,6 +56,10 @@ pub trait Provider: Clone + Send + 'static {
 
     /// Listens on `local`; port 0 lets the provider choose (see [`Listener::local_addr`]).
     fn listen(&self, local: SocketAddr, backlog: u32) -> Result<Self::Listener, Error>;
+
+    /// Lets go of devices that were removed while no connection was on them to be told. Call it now
+    /// and then: who removes a device may wait for it.
+    fn let_go_of_removed(&self) {}
 }
 
 /// A passive endpoint.
