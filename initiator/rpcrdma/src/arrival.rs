@@ -451,3 +451,7 @@ fn outcome(
 fn bad_reply(remote: SocketAddr, what: BadReply) -> Box<Error> {
     Box::new(Error::BadReply { remote, what })
 }
+
+#[cfg(test)]
+#[path = "arrival_tests.rs"]
+mod tests;

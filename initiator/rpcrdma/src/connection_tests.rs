@@ -1,8 +1,20 @@
 use hugepages::Policy;
 use verbs::soft::{Clock, SoftFabric};
+use verbs::{Completion, WcStatus};
 
 use super::*;
-use crate::{Endpoint, EndpointConfig};
+use crate::{Completed, Endpoint, EndpointConfig};
+
+/// Has no calls.
+struct Nobody;
+
+impl Upcalls for Nobody {
+    fn complete(&mut self, _: ConnectionId, _: Completed<'_>) -> usize {
+        0
+    }
+    fn wake(&mut self, _: ConnectionId) {}
+    fn event(&mut self, _: ConnectionId, _: Event) {}
+}
 
 /// A connection whose address is resolved, with what it needs on the device.
 fn connection() -> Connection<SoftFabric> {
@@ -36,6 +48,7 @@ fn a_connection_is_drained_once_both_of_its_queues_are() {
     assert!(!connection.is_drained(), "Receives are on the queue");
     // SAFETY: nobody is connected to the queue pair.
     unsafe { connection.receives.reclaim_all() };
+    assert_eq!((connection.receives.posted(), connection.receives.missing()), (0, 0));
     assert!(connection.is_drained());
     connection.send_queue_drained = false;
     assert!(!connection.is_drained(), "Sends may be");
@@ -85,4 +98,18 @@ fn a_stale_rejection_is_asked_about_again_a_few_times_and_another_is_not() {
     }
     assert!(!connection.asks_again(&refused(10)));
     assert!(!connection.asks_again(&refused(28)));
+}
+
+#[test]
+fn a_receive_that_failed_is_no_message() {
+    let mut connection = connection();
+    connection.state = State::Established;
+    let id = connection.work_id;
+    let (wr_id, status) = (id.with(Kind::Receive, 0), WcStatus::LocalLength);
+    let batch = [Completion { wr_id, status, byte_len: 64, ..Completion::default() }];
+    connection.on_completions(id, &batch, Timestamp(0), &mut Nobody);
+    let why = Loss::Completion(WcStatus::LocalLength);
+    assert!(matches!(&connection.cause, Some(Error::Lost { why: seen, .. }) if *seen == why));
+    assert_eq!((connection.state, connection.counters.recvs), (State::Draining, 0));
+    assert_eq!(connection.receives.missing(), 0);
 }

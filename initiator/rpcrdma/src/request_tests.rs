@@ -152,6 +152,14 @@ fn a_reply_waits_for_a_send_alone_where_that_reads_the_payload_of_a_plain_call()
 }
 
 #[test]
+fn a_reply_that_is_kept_is_awaited_no_more() {
+    let mut request = Request { pending: true, xid: 7, ..Request::default() };
+    assert!(request.awaits(7) && !request.awaits(8));
+    request.keep_reply(matched().unwrap());
+    assert!(!request.awaits(7) && request.is_complete());
+}
+
+#[test]
 fn a_reply_that_invalidates_the_calls_key_ends_it() {
     let mut request = Request::default();
     let reply = UsualReply { xid: 0, credits: 1, write: None, len: 28 };

@@ -227,7 +227,10 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
-    use super::Signals;
+    use verbs::{Bind, RegionHandle, WindowAccess, WindowHandle};
+
+    use super::{Chain, Marks, Signals};
+    use crate::sendctx::Sendctx;
 
     /// Which Sends of a chain are marked, that comes behind `number`.
     fn chain_behind(number: &mut u32, signals: &mut Signals, gathered: &[bool]) -> Vec<bool> {
@@ -312,5 +315,27 @@ mod tests {
     fn batch_zero_or_one_signals_every_send() {
         let mut signals = Signals::new(1);
         assert_eq!(chain(&mut signals, &[false; 5]), [true; 5]);
+    }
+
+    /// An error of any of them has to be known as this connection's, and as that of this place.
+    #[test]
+    fn all_work_requests_of_a_place_have_its_id() {
+        let bind = |new_rkey| Bind {
+            window: WindowHandle::new(0),
+            region: RegionHandle::new(0),
+            new_rkey,
+            addr: 0,
+            length: 1,
+            access: WindowAccess::READ,
+        };
+        let mut ctx = Sendctx::default();
+        (ctx.bind, ctx.more_binds) = (Some(bind(1)), vec![bind(2), bind(3)]);
+        let (mut signals, mut signaled) = (Signals::new(1), 0);
+        let marks = Marks { last: 5, next: 5, signals: &mut signals, signaled: &mut signaled };
+        let places = [(5, &ctx)].into_iter();
+        let chain = Chain { places, id: 0x1230_0000_0000_0000, marks, bound: None };
+        let all: Vec<_> = chain.map(|wr| (wr.wr_id, wr.signaled)).collect();
+        let id = 0x1230_0000_0000_0005;
+        assert_eq!(all, [(id, false), (id, false), (id, false), (id, true)]);
     }
 }

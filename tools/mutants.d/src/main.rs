@@ -219,7 +219,8 @@ impl Run {
         let text = fs::read_to_string(self.root.join(&mutant.file))?;
         tree.write(&mutant.file, weave::apply(&text, mutant).as_bytes())?;
         let mut outcome = Outcome::Missed;
-        for package in [Some(mutant.package.as_str()), None] {
+        let all = (!self.args.own).then_some(None);
+        for package in [Some(mutant.package.as_str())].into_iter().chain(all) {
             let Some(programs) = tree.build(package)? else {
                 outcome = Outcome::Unviable;
                 break;

@@ -249,3 +249,10 @@ fn errors_read_as_plain_words() {
     let mismatch = RpcError::ProgMismatch { low: 3, high: 4 }.to_string();
     assert_eq!(mismatch, "the server has this RPC program only in versions 3 to 4");
 }
+
+#[test]
+fn the_longest_call_header_has_a_credential_of_a_hundred_words() {
+    // Six words of its own, and of credential and verifier the flavour and the length.
+    assert_eq!(CALL_HEADER_MAX, 4 * (6 + 2 + 100 + 2));
+    assert_eq!(ERROR_REPLY_MAX, REPLY_HEADER + 4 * 2);
+}
