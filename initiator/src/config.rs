@@ -93,6 +93,10 @@ section! {
         /// When the server answers NFS3ERR_JUKEBOX, ask again after so many seconds, 1 to 3600 [default: 5]
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
         jukebox_wait: u32,
+        /// How long a connection may take to be made, in seconds; a mount whose first one takes longer
+        /// fails [default: 5]
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+        connect_timeout: u32,
         /// First pause between attempts to connect again, in seconds; pauses double [default: 5]
         #[arg(long, value_name = "SECONDS")]
         reconnect_min: u32,
@@ -226,6 +230,8 @@ impl Settings {
         let seconds_ns = |seconds: u32| u64::from(seconds) * 1_000_000_000;
         config.recovery = set.recovery.as_ref().map_or(config.recovery, |how| how.0);
         config.retrans = set.retrans.unwrap_or(config.retrans);
+        config.connect_timeout_ns =
+            set.connect_timeout.map_or(config.connect_timeout_ns, seconds_ns);
         config.reconnect_min_ns = set.reconnect_min.map_or(config.reconnect_min_ns, seconds_ns);
         config.reconnect_max_ns = set.reconnect_max.map_or(config.reconnect_max_ns, seconds_ns);
         if config.reconnect_min_ns > config.reconnect_max_ns {

@@ -36,7 +36,8 @@ draw_shape() {
     pick 1 1 2; shape_jobs=$picked; shape+=("numjobs=$picked"); shape_bytes=$((block * count * picked))
     keys=auto
     draw 3; ((drawn)) || keys=static
-    client=(--timeo 150 --registration "$keys")
+    # On a busy host it may be seconds before either machine gets to it.
+    client=(--timeo 150 --connect-timeout 60 --registration "$keys")
     pick 1 1 2; client+=(--nconnect "$picked")
     pick 7 0 31; client+=(--send-batch "$picked")
     pick 4k 4k 1k; client+=(--inline "$picked")
