@@ -204,7 +204,7 @@ fn calls_in_pieces_wait_until_the_send_queue_has_room_for_all_their_binds() {
     assert!(after.empty_sendctx_q > before.empty_sendctx_q, "{after:?}");
     let made = after.mrs_allocated - before.mrs_allocated;
     let more = SEGMENTS_MAX as u64 - 1;
-    assert!(made > 0 && made % more == 0 && made <= 16 * more, "{made} windows more");
+    assert!(made > 0 && made.is_multiple_of(more) && made <= 16 * more, "{made} windows more");
 }
 
 #[test]
