@@ -207,6 +207,22 @@ fn calls_in_pieces_wait_until_the_send_queue_has_room_for_all_their_binds() {
     assert!(made > 0 && made.is_multiple_of(more) && made <= 16 * more, "{made} windows more");
 }
 
+/// Each took a Send Queue entry for every piece, and two of them did not fit.
+#[test]
+fn pieces_that_came_inline_kept_the_send_queue_for_ever() {
+    let mut plan = Plan::default();
+    plan.transport.registration = Some(Registration::Window);
+    plan.transport.max_requests = 2;
+    plan.transport.send_batch = Some(2);
+    let mut house = House::build(plan);
+    let file = house.create("f");
+    write(&mut house, file, 0, &[80], &pattern(80, 1));
+    for _ in 0..8 {
+        let (count, pieces) = read(&mut house, file, 0, &[10; SEGMENTS_MAX]);
+        assert_eq!((count, pieces.to_vec(80)), (80, pattern(80, 1)));
+    }
+}
+
 #[test]
 fn pieces_that_are_not_the_payload_are_refused_and_returned() {
     let (mut house, file) = house(Registration::Window, 4096);

@@ -153,7 +153,10 @@ impl<P: Provider> Connection<P> {
         long: bool,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let segments = shape.pieces as usize + usize::from(long);
+        // What goes inline is offered by no segment and takes no bind. Entries set aside for one would be
+        // kept from other calls for ever, where no Send behind it asks for a completion.
+        let offered = if travel.by_chunk().is_some() { shape.pieces as usize } else { 0 };
+        let segments = offered + usize::from(long);
         let Some(ctx) = self.sender.getter.get(self.windows.wrs_per_call(segments)) else {
             self.counters.empty_sendctx_q += 1;
             return Err(Refusal::Busy);
