@@ -8,11 +8,9 @@ use std::time::Duration;
 use client::{Done, File, MountState, Op};
 use rpcrdma::Recovery;
 use system_tests::{House, Plan};
+use verbs::reject_reason::STALE_CONNECTION;
 use verbs::soft::FaultPlan;
 use wire::nfs3::StableHow;
-
-/// The server holds a connection of a queue pair of that number (IB_CM_REJ_STALE_CONN).
-const STALE: i32 = 10;
 
 /// A mounted house with an open file.
 fn house(mut plan: Plan) -> (House, File) {
@@ -141,7 +139,8 @@ fn a_first_mount_rejected_as_stale_failed_instead_of_asking_again() {
     let mut plan = Plan::default();
     plan.transport.recovery = Recovery::Never;
     plan.transport.reconnect_min_ns = 1_000_000;
-    let mut house = House::begin_with(plan, |fabric| fabric.faults().reject_connects(5, STALE));
+    let mut house =
+        House::begin_with(plan, |fabric| fabric.faults().reject_connects(5, STALE_CONNECTION));
     assert_eq!(house.client.state(house.mount), MountState::Mounted);
     assert_eq!(house.counters().connect_count, 1);
     let file = house.create("f");
@@ -154,7 +153,8 @@ fn a_first_mount_rejected_as_stale_failed_instead_of_asking_again() {
 fn a_server_that_rejects_every_connection_as_stale_is_given_up() {
     let mut plan = Plan::default();
     plan.transport.reconnect_min_ns = 1_000_000;
-    let house = House::begin_with(plan, |fabric| fabric.faults().reject_connects(6, STALE));
+    let house =
+        House::begin_with(plan, |fabric| fabric.faults().reject_connects(6, STALE_CONNECTION));
     let MountState::Gone(error) = house.client.state(house.mount) else { panic!() };
     let error = error.to_string();
     assert!(error.contains("still holds an earlier connection of this host"), "{error}");

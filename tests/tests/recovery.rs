@@ -9,12 +9,11 @@ use client::{File, MountState, Op};
 use reactor::Timestamp;
 use rpcrdma::Recovery;
 use system_tests::{House, Plan};
+use verbs::reject_reason::STALE_CONNECTION;
 use verbs::soft::{FaultPlan, Scope};
 use wire::nfs3::StableHow;
 
 const MS: u64 = 1_000_000;
-/// Why a connection is rejected: the server holds it for one that no longer is (IB_CM_REJ_STALE_CONN).
-const STALE: i32 = 10;
 
 fn plan() -> Plan {
     let mut plan = Plan::default();
@@ -347,7 +346,7 @@ fn a_connection_rejected_as_stale_is_tried_again_until_it_is_taken() {
     for round in 1..6 {
         let qp = house.client_qp();
         house.faults().set(qp, FaultPlan::new().disconnect_after(round * 5));
-        house.faults().reject_connects(3, STALE);
+        house.faults().reject_connects(3, STALE_CONNECTION);
         house.submit_writes(file, round);
         house.check_writes(file, round);
         assert_eq!(house.counters().connect_count, 1 + round);

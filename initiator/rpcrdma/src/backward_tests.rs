@@ -1,10 +1,8 @@
-use hugepages::Policy;
 use reactor::Timestamp;
-use verbs::soft::{Clock, SoftFabric};
 use wire::rpcrdma::{ReadSegment, Segment};
 
 use super::*;
-use crate::{Completed, Endpoint, EndpointConfig, Event, TransportConfig};
+use crate::fixtures::{Nobody, connected, endpoint};
 
 const SEGMENT: Segment = Segment { handle: 1, length: 64, offset: 0 };
 
@@ -44,24 +42,9 @@ fn a_message_in_a_chunk_is_a_call_if_we_are_to_read_it_and_no_reply_is_awaited()
     assert!(!is_call_of(EmitKind::NoMsg, false, &[], true), "a reply in a Reply chunk");
 }
 
-/// Has no programs.
-struct Nobody;
-
-impl Upcalls for Nobody {
-    fn complete(&mut self, _: ConnectionId, _: Completed<'_>) -> usize {
-        0
-    }
-    fn wake(&mut self, _: ConnectionId) {}
-    fn event(&mut self, _: ConnectionId, _: Event) {}
-}
-
 #[test]
 fn an_answer_is_a_header_and_a_reply_and_nothing_behind_it() {
-    let mut endpoint =
-        Endpoint::new(SoftFabric::new(Clock::virtual_time()), EndpointConfig::default());
-    let mut config = TransportConfig::new(([127, 0, 0, 1], 20049).into());
-    config.buffers.policy = Policy::Off;
-    let id = endpoint.connect(config, Timestamp(0)).unwrap();
+    let id = connected(&mut endpoint(), Timestamp(0)).id;
     let kind = EmitKind::Msg;
     let call = Emit { xid: 7, credits: 1, kind, reads: &[], write_chunks: &[], reply_chunk: None };
     let mut bytes = vec![0; call.len()];
@@ -71,10 +54,14 @@ fn an_answer_is_a_header_and_a_reply_and_nothing_behind_it() {
     );
     let mut out = [0; 1024];
     // Accepted, and the program is unavailable: six words.
-    assert_eq!(answer(id, &bytes, &mut out, &mut Nobody), 28 + 24);
+    assert_eq!(answer(id, &bytes, &mut out, &mut Nobody::default()), 28 + 24);
     let header = Header::parse(&out[..28 + 24]).unwrap();
     assert_eq!((header.xid, header.len, out[28 + 23]), (7, 28, 1));
-    assert_eq!(answer(id, &bytes[..20], &mut out, &mut Nobody), 0, "no header, no answer");
+    assert_eq!(
+        answer(id, &bytes[..20], &mut out, &mut Nobody::default()),
+        0,
+        "no header, no answer"
+    );
 }
 
 #[test]

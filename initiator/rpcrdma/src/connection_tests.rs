@@ -1,28 +1,14 @@
-use hugepages::Policy;
 use verbs::soft::{Clock, SoftFabric};
-use verbs::{Completion, WcStatus};
+use verbs::{Completion, WcStatus, reject_reason};
 
 use super::*;
-use crate::{Completed, Endpoint, EndpointConfig};
-
-/// Has no calls.
-struct Nobody;
-
-impl Upcalls for Nobody {
-    fn complete(&mut self, _: ConnectionId, _: Completed<'_>) -> usize {
-        0
-    }
-    fn wake(&mut self, _: ConnectionId) {}
-    fn event(&mut self, _: ConnectionId, _: Event) {}
-}
+use crate::fixtures::{Nobody, config};
+use crate::{Endpoint, EndpointConfig};
 
 /// A connection whose address is resolved, with what it needs on the device.
 fn connection() -> Connection<SoftFabric> {
     let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut config = TransportConfig::new(([127, 0, 0, 1], 20049).into());
-    config.max_requests = 4;
-    config.buffers.policy = Policy::Off;
-    config.buffers.count = 1;
+    let config = config();
     let mut endpoint = Endpoint::new(fabric.clone(), EndpointConfig::default());
     let id = endpoint.connect(config.clone(), Timestamp(0)).unwrap();
     let payloads = Payloads::new(&config.buffers).unwrap();
@@ -92,12 +78,15 @@ fn another_device_than_the_one_that_is_held_is_noticed() {
 fn a_stale_rejection_is_asked_about_again_a_few_times_and_another_is_not() {
     let mut connection = connection();
     let refused = |reason| Error::Refused { remote: ([127, 0, 0, 1], 20049).into(), reason };
-    assert!(!connection.asks_again(&refused(28)) && !connection.asks_again(&lost()));
+    assert!(
+        !connection.asks_again(&refused(reject_reason::CONSUMER))
+            && !connection.asks_again(&lost())
+    );
     for _ in 0..STALE_ASKS_MAX {
-        assert!(connection.asks_again(&refused(10)));
+        assert!(connection.asks_again(&refused(reject_reason::STALE_CONNECTION)));
     }
-    assert!(!connection.asks_again(&refused(10)));
-    assert!(!connection.asks_again(&refused(28)));
+    assert!(!connection.asks_again(&refused(reject_reason::STALE_CONNECTION)));
+    assert!(!connection.asks_again(&refused(reject_reason::CONSUMER)));
 }
 
 #[test]
@@ -107,7 +96,7 @@ fn a_receive_that_failed_is_no_message() {
     let id = connection.work_id;
     let (wr_id, status) = (id.with(Kind::Receive, 0), WcStatus::LocalLength);
     let batch = [Completion { wr_id, status, byte_len: 64, ..Completion::default() }];
-    connection.on_completions(id, &batch, Timestamp(0), &mut Nobody);
+    connection.on_completions(id, &batch, Timestamp(0), &mut Nobody::default());
     let why = Loss::Completion(WcStatus::LocalLength);
     assert!(matches!(&connection.cause, Some(Error::Lost { why: seen, .. }) if *seen == why));
     assert_eq!((connection.state, connection.counters.recvs), (State::Draining, 0));

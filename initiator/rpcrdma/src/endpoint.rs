@@ -598,7 +598,7 @@ impl<P: Provider> Endpoint<P> {
         place.connection.as_ref().filter(|_| place.life == id.life)
     }
 
-    fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection<P>> {
+    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection<P>> {
         let place = self.places.get_mut(usize::from(id.index))?;
         place.connection.as_mut().filter(|_| place.life == id.life)
     }

@@ -1,26 +1,17 @@
 use std::collections::BTreeSet;
 
-use hugepages::Policy;
 use verbs::soft::{Clock, SoftFabric};
 
 use super::*;
 use crate::connection::HEADER_ROOM;
+use crate::fixtures::{Nobody, config, connected, endpoint, established};
 use crate::recovery::Recovery;
 use crate::request::Request;
 use crate::work_id::Kind;
 
-fn config() -> TransportConfig {
-    let mut config = TransportConfig::new(std::net::SocketAddr::from(([127, 0, 0, 1], 20049)));
-    config.max_requests = 4;
-    config.buffers.policy = Policy::Off;
-    config.buffers.count = 1;
-    config
-}
-
 /// The XID of the first call of each of `count` connections made from one configuration.
 fn first_xids(config: &TransportConfig, count: usize) -> BTreeSet<u32> {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     for _ in 0..count {
         endpoint.connect(config.clone(), Timestamp(0)).unwrap();
     }
@@ -54,11 +45,8 @@ fn more_connections_than_the_endpoint_was_made_for_are_refused() {
 
 #[test]
 fn a_parked_caller_was_woken_while_calls_waited_to_be_sent_again() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
-    endpoint.connect(config(), Timestamp(0)).unwrap();
-    let connection = endpoint.places[0].connection.as_mut().unwrap();
-    connection.state = State::Established;
+    let mut endpoint = endpoint();
+    let connection = established(&mut endpoint);
     connection.parked = true;
     let (_, request) = connection.slots.take(0).unwrap();
     request.pending = true;
@@ -70,18 +58,9 @@ fn a_parked_caller_was_woken_while_calls_waited_to_be_sent_again() {
     assert!(connection.take_wake());
 }
 
-/// A connection that is established as far as its own state says.
-fn established(endpoint: &mut Endpoint<SoftFabric>) -> &mut Connection<SoftFabric> {
-    endpoint.connect(config(), Timestamp(0)).unwrap();
-    let connection = endpoint.places[0].connection.as_mut().unwrap();
-    connection.state = State::Established;
-    connection
-}
-
 #[test]
 fn a_parked_caller_is_woken_only_where_there_is_all_that_a_call_takes() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     let connection = established(&mut endpoint);
     connection.parked = true;
 
@@ -114,8 +93,7 @@ fn a_parked_caller_is_woken_only_where_there_is_all_that_a_call_takes() {
 
 #[test]
 fn a_long_call_takes_a_message_that_just_fills_its_buffer() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     let Connection { long_calls, counters, .. } = established(&mut endpoint);
     let mut request = Request::default();
     request.shape.body_len = crate::config::CALL_MAX as usize;
@@ -137,8 +115,7 @@ fn refused(endpoint: &mut Endpoint<SoftFabric>, id: ConnectionId) -> [u64; 3] {
 
 #[test]
 fn what_a_caller_has_to_wait_for_is_counted() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     let id = established(&mut endpoint).id;
     fn connection(endpoint: &mut Endpoint<SoftFabric>) -> &mut Connection<SoftFabric> {
         endpoint.get_mut(ConnectionId { index: 0, life: 1 }).unwrap()
@@ -167,26 +144,9 @@ fn what_a_caller_has_to_wait_for_is_counted() {
     assert_eq!(refused(&mut endpoint, id), [2, 1, 1]);
 }
 
-/// Wants to know how a connection has ended.
-#[derive(Default)]
-struct Nobody(Option<Error>);
-
-impl Upcalls for Nobody {
-    fn complete(&mut self, _: ConnectionId, _: Completed<'_>) -> usize {
-        0
-    }
-    fn wake(&mut self, _: ConnectionId) {}
-    fn event(&mut self, _: ConnectionId, event: Event) {
-        if let Event::Closed { cause, .. } = event {
-            self.0 = Some(cause);
-        }
-    }
-}
-
 #[test]
 fn a_connection_that_was_given_up_is_not_revived_by_a_late_answer() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     let connection = established(&mut endpoint);
     connection.lose(Loss::Disconnected, Timestamp(0));
     let late = CmEvent::Established { private_data: Vec::new() };
@@ -196,8 +156,7 @@ fn a_connection_that_was_given_up_is_not_revived_by_a_late_answer() {
 
 #[test]
 fn a_connection_that_is_closed_while_it_drains_ends_as_closed() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     let connection = established(&mut endpoint);
     connection.lose(Loss::Disconnected, Timestamp(0));
     let id = connection.id;
@@ -210,8 +169,7 @@ fn a_connection_that_is_closed_while_it_drains_ends_as_closed() {
 
 #[test]
 fn a_completion_of_a_send_that_is_not_in_flight_is_counted_and_ignored() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     let connection = established(&mut endpoint);
     for count in 1..4 {
         let id = connection.work_id;
@@ -240,10 +198,8 @@ fn a_connection_that_was_closed_while_its_address_was_resolved_was_started() {
 /// A limit that has to be passed is over a nanosecond later.
 #[test]
 fn a_connection_that_sleeps_knows_when_its_next_time_limit_is_over() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
-    endpoint.connect(config(), Timestamp(7)).unwrap();
-    let connection = endpoint.places[0].connection.as_mut().unwrap();
+    let mut endpoint = endpoint();
+    let connection = connected(&mut endpoint, Timestamp(7));
     connection.config.connect_timeout_ns = 100;
     connection.config.rpc_timeout_ns = 1_000;
     connection.config.idle_timeout_ns = 5_000;
@@ -305,8 +261,7 @@ fn a_time_limit_is_over_once_it_has_passed_and_no_sooner() {
 
 #[test]
 fn completions_of_another_connection_are_left_and_not_counted() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     let connection = established(&mut endpoint);
     let (id, other) = (connection.work_id, WorkId::new(1, 9));
     let completion =
@@ -328,8 +283,7 @@ impl crate::PlainMessage for Bytes {
 
 #[test]
 fn a_plain_call_is_no_longer_than_the_server_receives() {
-    let fabric = SoftFabric::new(Clock::virtual_time());
-    let mut endpoint = Endpoint::new(fabric, EndpointConfig::default());
+    let mut endpoint = endpoint();
     let connection = established(&mut endpoint);
     let payload = crate::PlainPayload::None;
     let call = crate::PlainCall { token: 0, payload, len: 0, reply_max: 512 };

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use verbs::WcStatus;
+use verbs::reject_reason::STALE_CONNECTION;
 
 /// A failure of the transport. A link error never says whether the operation ran.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -217,20 +218,17 @@ impl From<hugepages::Error> for Error {
     }
 }
 
-/// The server takes the queue pair for one that it knows (IB_CM_REJ_STALE_CONN; IBTA vol. 1 §12.6.7.2).
-const STALE: i32 = 10;
-
 impl Error {
     /// Whether the server holds a connection of a client that is no more, by the number of which
     /// it knows the queue pair that wanted to connect.
     pub(crate) fn is_stale_rejection(&self) -> bool {
-        matches!(self, Self::Refused { reason: STALE, .. })
+        matches!(self, Self::Refused { reason: STALE_CONNECTION, .. })
     }
 }
 
 fn why_refused(reason: i32) -> &'static str {
     match reason {
-        STALE => "it still holds an earlier connection of this host; try again later",
+        STALE_CONNECTION => "it still holds an earlier connection of this host; try again later",
         _ => "is NFS/RDMA enabled on that port?",
     }
 }

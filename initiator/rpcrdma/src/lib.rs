@@ -24,6 +24,8 @@ mod connection;
 mod credits;
 mod endpoint;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod holdings;
 mod inline;
 mod long_call;

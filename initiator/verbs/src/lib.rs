@@ -249,6 +249,17 @@ pub trait Connection {
     fn peer_addr(&self) -> Option<SocketAddr>;
 }
 
+/// Why a connection is rejected, by the numbers of the InfiniBand CM (IBTA vol. 1 §12.6.7.2).
+pub mod reject_reason {
+    /// Nobody listens there.
+    pub const NO_LISTENER: i32 = 8;
+    /// The peer holds a connection of a queue pair of that number, which is no more
+    /// (`IB_CM_REJ_STALE_CONN`).
+    pub const STALE_CONNECTION: i32 = 10;
+    /// The peer's program said no.
+    pub const CONSUMER: i32 = 28;
+}
+
 /// What a connection reports of its own life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -262,8 +273,8 @@ pub enum CmEvent {
         /// The accepting side's private data; empty on the accepting side itself.
         private_data: Vec<u8>,
     },
-    /// The peer, or its stack, said no. `reason` is the InfiniBand CM reason (8: no listener or
-    /// consumer reject is 28) or an errno on other transports.
+    /// The peer, or its stack, said no. `reason` is one of the InfiniBand CM's
+    /// ([`reject_reason`]), or an errno on other transports.
     Rejected {
         /// Reason code.
         reason: i32,

@@ -6,6 +6,7 @@ use rpcrdma::State;
 use rpcrdma::config::BACKCHANNEL_SLOTS;
 use target::{Misbehaviour, Target};
 use verbs::WcStatus;
+use verbs::reject_reason::{NO_LISTENER, STALE_CONNECTION};
 use verbs::soft::{FaultPlan, RemovedDevice, Scope, SoftFabric};
 
 use crate::shape::{FaultShape, Strike, log};
@@ -34,8 +35,6 @@ const TRESPASSES: [&str; 4] =
 
 /// A call of the server's that has no answer by then will have none.
 const BACKWARD_NS_MAX: u64 = 5_000_000_000;
-/// Rejected as if the server held a connection of that queue pair (IB_CM_REJ_STALE_CONN).
-const STALE: i32 = 10;
 /// Never.
 const NEVER: u64 = u64::MAX;
 
@@ -183,8 +182,8 @@ impl Trouble {
                 fabric.faults().change_address();
             }
             Strike::Connect => match self.rng.u8(0..4) {
-                0 => fabric.faults().reject_connects(few, 8),
-                1 => fabric.faults().reject_connects(few, STALE),
+                0 => fabric.faults().reject_connects(few, NO_LISTENER),
+                1 => fabric.faults().reject_connects(few, STALE_CONNECTION),
                 2 => fabric.faults().ignore_connects(few),
                 _ => fabric.faults().fail_resolves(few, 110),
             },

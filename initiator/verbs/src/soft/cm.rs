@@ -12,12 +12,7 @@ use super::connection::SoftConnection;
 use super::faults::{ConnectFault, FaultPlan};
 use super::link::{ACTIVE, Link, LinkState, PASSIVE, Phase, QpState, lock};
 use super::struck::Fault;
-use crate::{CmEvent, Error, Incoming, Listener};
-
-/// InfiniBand CM: nobody listens there.
-pub(super) const REASON_NO_LISTENER: i32 = 8;
-/// InfiniBand CM: the consumer said no.
-pub(super) const REASON_CONSUMER: i32 = 28;
+use crate::{CmEvent, Error, Incoming, Listener, reject_reason};
 
 /// Private data as it reaches the peer, on RDMA_PS_TCP: what the connection manager's own header
 /// leaves of a REQ, and what a REP and a REJ have. Padded with zeros to these sizes.
@@ -183,7 +178,7 @@ impl Drop for SoftListener {
         lock(&self.fabric.directory).listeners.remove(&self.addr);
         let mut waiting = std::mem::take(&mut *lock(&self.backlog.waiting));
         while let Some((link, _)) = waiting.pop_front() {
-            link.with(|state| state.refuse(REASON_CONSUMER, &[]));
+            link.with(|state| state.refuse(reject_reason::CONSUMER, &[]));
         }
     }
 }
@@ -211,14 +206,14 @@ pub(super) fn request(
     drop(directory);
     let refusal = match (fault, backlog) {
         (Some(ConnectFault::Rejected(reason)), _) => reason,
-        (_, None) => REASON_NO_LISTENER,
+        (_, None) => reject_reason::NO_LISTENER,
         (_, Some(backlog)) => {
             let mut waiting = lock(&backlog.waiting);
             if waiting.len() < backlog.limit {
                 waiting.push_back((Arc::clone(link), padded(private_data, REQ_PRIVATE_DATA)));
                 return NEVER;
             }
-            REASON_CONSUMER
+            reject_reason::CONSUMER
         }
     };
     link.with(|state| state.refuse(refusal, &[]));

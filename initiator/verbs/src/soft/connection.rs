@@ -218,7 +218,7 @@ impl Connection for SoftConnection {
         if self.side != PASSIVE || !matches!(state.phase, Phase::Requested | Phase::Over) {
             return Err(Error::WrongState { call: "reject", state: "no request waits" });
         }
-        state.refuse(cm::REASON_CONSUMER, private_data);
+        state.refuse(crate::reject_reason::CONSUMER, private_data);
         Ok(())
     }
 

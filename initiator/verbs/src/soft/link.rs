@@ -301,7 +301,7 @@ impl LinkState {
             }
             Phase::Requested | Phase::Accepted if s == PASSIVE => {
                 self.sides[ACTIVE].events.clear();
-                self.refuse(super::cm::REASON_CONSUMER, &[]);
+                self.refuse(crate::reject_reason::CONSUMER, &[]);
             }
             phase => {
                 if phase == Phase::Accepted {
