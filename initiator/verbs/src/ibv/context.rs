@@ -98,18 +98,18 @@ impl Bound {
 
     /// The device is being removed.
     pub(super) fn device_removed(&self) {
-        let mut contexts = contexts();
+        self.entry(&mut contexts()).removed = true;
+    }
+
+    fn entry<'a>(&self, contexts: &'a mut [Entry]) -> &'a mut Entry {
         let entry = contexts.iter_mut().find(|entry| entry.context == self.0 as usize);
-        entry.expect("listed while anything is bound to it").removed = true;
+        entry.expect("listed while anything is bound to it")
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        let mut contexts = contexts();
-        let entry = contexts.iter_mut().find(|entry| entry.context == self.0 as usize);
-        entry.expect("listed while anything is bound to it").ids -= 1;
-        drop(contexts);
+        self.entry(&mut contexts()).ids -= 1;
         // The last of our queue pairs, queues and domains on it went before (each holds its id).
         sweep();
     }
