@@ -116,9 +116,11 @@ impl<D: ProtectionDomain> LongCalls<D> {
 
     /// The chunk that offers the first `length` bytes, with the window to be bound for it, where
     /// keys are per I/O.
-    pub(crate) fn chunk(&self, long: &LongCall, length: u32) -> (Segment, Option<Bind>) {
+    pub(crate) fn chunk(&self, long: &mut LongCall, length: u32) -> (Segment, Option<Bind>) {
         let (Keys { rkey: handle, .. }, offset) = long.message.keys_and_addr();
-        let chunk = Segment { handle, length, offset };
-        self.windows.bind((long.index, 0), long.key, chunk, None, WindowAccess::READ)
+        let mut chunk = Segment { handle, length, offset };
+        let (slot, key, access) = (long.index, &mut long.key, WindowAccess::READ);
+        let bind = self.windows.bind((slot, 0), key, &mut chunk, None, access);
+        (chunk, bind)
     }
 }

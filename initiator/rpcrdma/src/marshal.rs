@@ -157,11 +157,8 @@ impl<D: ProtectionDomain> Frame<'_, D> {
         key: &mut Key,
         access: WindowAccess,
     ) -> (Segment, Option<Bind>) {
-        let (segment, region) = (piece.segment(), piece.region_handle());
-        let (segment, bind) = self.windows.bind((slot, place), *key, segment, region, access);
-        if let Some(bind) = &bind {
-            key.bind(bind.new_rkey);
-        }
+        let (mut segment, region) = (piece.segment(), piece.region_handle());
+        let bind = self.windows.bind((slot, place), key, &mut segment, region, access);
         (segment, bind)
     }
 
@@ -176,10 +173,7 @@ impl<D: ProtectionDomain> Frame<'_, D> {
             to[..body_len].copy_from_slice(&from[body]);
         }
         let (chunk, bind) = self.long_calls.chunk(long, body_len as u32);
-        if let Some(bind) = bind {
-            long.key.bind(bind.new_rkey);
-            ctx.push_bind(bind);
-        }
+        bind.into_iter().for_each(|bind| ctx.push_bind(bind));
         long.message.lend();
         Some(chunk)
     }

@@ -116,10 +116,9 @@ impl<P: Provider> Connection<P> {
             Some(access) => {
                 let mut segment = Segment { handle: keys.rkey, length: len, offset: addr };
                 let key = &mut request.windows[0];
-                (segment, ctx.bind) = windows.bind((index, 0), *key, segment, None, access);
-                if let Some(bind) = &ctx.bind {
-                    key.bind(bind.new_rkey);
-                    request.windows_bound += 1;
+                if let Some(bind) = windows.bind((index, 0), key, &mut segment, None, access) {
+                    ctx.bind = Some(bind);
+                    request.windows_bound = 1;
                 }
                 request.offered.one(travel, segment);
                 if travel == Travel::WriteChunk {

@@ -91,12 +91,6 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The window is bound under this key.
-    #[inline]
-    pub(crate) fn bind(&mut self, rkey: u32) {
-        *self = Self { rkey, bound: true };
-    }
-
     /// It is this key that has ended; says whether it is.
     fn end(&mut self, rkey: u32) -> bool {
         let is_this = self.bound && self.rkey == rkey;

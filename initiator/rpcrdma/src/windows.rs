@@ -70,24 +70,24 @@ impl<D: ProtectionDomain> Windows<D> {
 
     // req: 8166-8.1-1
     /// How the server is to reach the segment at `place` of a chunk: through the slot's window for
-    /// it, to be bound under its next key; or, where there are no windows, by the key that it has.
-    /// `region` is what it lies in, if not in the connection's pool.
-    #[inline]
+    /// it, to be bound under its next key, which the segment is then told by; or, where there are
+    /// no windows, by the key that it has. `region` is what it lies in, if not in the connection's
+    /// pool.
+    #[inline(always)]
     pub(crate) fn bind(
         &self,
         (slot, place): (u32, usize),
-        key: Key,
-        segment: Segment,
+        key: &mut Key,
+        segment: &mut Segment,
         region: Option<RegionHandle>,
         access: WindowAccess,
-    ) -> (Segment, Option<Bind>) {
-        let (Some(window), Some(region)) = (self.of(slot, place), region.or(self.region)) else {
-            return (segment, None);
-        };
-        let Segment { length, offset: addr, .. } = segment;
-        let (window, new_rkey) = (window.handle(), next_rkey(key.rkey));
-        let bind = Bind { window, region, new_rkey, addr, length, access };
-        (Segment { handle: new_rkey, ..segment }, Some(bind))
+    ) -> Option<Bind> {
+        let (window, region) = (self.of(slot, place)?.handle(), region.or(self.region)?);
+        let new_rkey = next_rkey(key.rkey);
+        *key = Key { rkey: new_rkey, bound: true };
+        segment.handle = new_rkey;
+        let Segment { length, offset: addr, .. } = *segment;
+        Some(Bind { window, region, new_rkey, addr, length, access })
     }
 
     #[inline]

@@ -53,15 +53,16 @@ impl MemoryWindow for Window {
 const REGION: RegionHandle = RegionHandle::new(9);
 
 fn bind(windows: &Windows<Domain>, of: (u32, usize)) -> Option<usize> {
-    let segment = Segment { handle: 1, length: 10, offset: 20 };
-    let key = Key { rkey: 0x100, bound: false };
-    let (offered, bind) = windows.bind(of, key, segment, None, WindowAccess::READ);
-    let Some(bind) = bind else {
-        assert_eq!(offered, segment, "by the key that it has");
+    let mut segment = Segment { handle: 1, length: 10, offset: 20 };
+    let mut key = Key { rkey: 0x100, bound: false };
+    let Some(bind) = windows.bind(of, &mut key, &mut segment, None, WindowAccess::READ) else {
+        assert_eq!((segment.handle, key.bound), (1, false), "by the key that it has");
         return None;
     };
     assert_eq!((bind.region, bind.addr, bind.length), (REGION, 20, 10));
-    assert_eq!((offered.handle, bind.new_rkey), (0x101, 0x101), "the next key");
+    assert_eq!((segment.length, segment.offset), (10, 20));
+    assert_eq!((segment.handle, bind.new_rkey), (0x101, 0x101), "the next key");
+    assert_eq!(key, Key { rkey: 0x101, bound: true });
     (1..100).find(|&number| bind.window == WindowHandle::new(number))
 }
 
