@@ -15,9 +15,11 @@ fn a_call_that_nobody_serves_is_refused_as_such_and_costs_no_forward_credit() {
     let file = house.create("f");
     for round in 1..=100 {
         house.target.switch().set("backward-calls=2".parse().unwrap());
+        let before = house.counters().sends;
         house.drive(32, 200, || Op::Getattr { file });
         let (stats, counters) = (house.target.stats(), house.counters());
         assert_eq!(counters.backward_calls, 2 * round);
+        assert_eq!(counters.sends, before + 200 + 2);
         assert_eq!(counters.backward_dropped, 0, "no more than were granted");
         assert_eq!(stats.backward_refused.get(), 2 * round, "PROG_UNAVAIL");
         assert_eq!(stats.backward_replies.get(), 2 * round);

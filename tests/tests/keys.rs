@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use client::{File, Op, Output};
+use client::{File, MountState, Op, Output};
 use rpcrdma::Registration;
 use system_tests::{House, Plan, pattern};
 use verbs::soft::FaultPlan;
@@ -45,6 +45,28 @@ fn windows_are_the_default_where_the_device_has_them() {
     assert!(house.counters().mrs_allocated > 0);
     let (house, _) = self::house(Registration::Static);
     assert_eq!(house.counters().mrs_allocated, 0);
+}
+
+/// A house whose client's device has no windows.
+fn house_without_windows(registration: Option<Registration>) -> House {
+    let mut plan = Plan::default();
+    plan.transport.registration = registration;
+    House::begin_with(plan, |fabric| {
+        fabric.faults().remove_device();
+        fabric.faults().add_device_without_windows();
+    })
+}
+
+#[test]
+fn a_device_without_windows_is_used_without_them_and_named_where_they_are_a_must() {
+    let mut house = house_without_windows(None);
+    let file = house.create("f");
+    exchange(&mut house, file, 0);
+    assert_eq!(house.counters().mrs_allocated, 0);
+    let house = house_without_windows(Some(Registration::Window));
+    let MountState::Gone(error) = house.client.state(house.mount) else { panic!() };
+    let error = error.to_string();
+    assert!(error.contains("soft2") && error.contains("registration = \"static\""), "{error}");
 }
 
 #[test]

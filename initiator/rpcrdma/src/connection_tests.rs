@@ -90,6 +90,19 @@ fn a_stale_rejection_is_asked_about_again_a_few_times_and_another_is_not() {
 }
 
 #[test]
+fn a_backward_call_without_a_header_takes_nothing_and_sends_nothing() {
+    let mut connection = connection();
+    connection.state = State::Established;
+    // SAFETY: nobody is connected to the queue pair.
+    assert_eq!(unsafe { connection.receives.arrived(0, 20) }, [0; 20]);
+    connection.on_backward_call(0, 20);
+    connection.answer_backward(&mut Nobody::default());
+    assert_eq!((connection.counters.backward_calls, connection.counters.sends), (1, 0));
+    assert!(connection.backlog.is_empty());
+    assert_eq!((connection.sender.getter.head(), connection.receives.missing()), (0, 0));
+}
+
+#[test]
 fn a_receive_that_failed_is_no_message() {
     let mut connection = connection();
     connection.state = State::Established;

@@ -18,7 +18,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    fn new(key: u64) -> Arc<Self> {
+    fn new(key: u64, memory_window_2b: bool) -> Arc<Self> {
         let name = if key == 1 { "soft".to_owned() } else { format!("soft{key}") };
         let info = DeviceInfo {
             name,
@@ -27,7 +27,7 @@ impl Device {
             max_sge: SGE_MAX,
             max_cqe: CQE_MAX,
             max_rd_atom: RD_ATOM_MAX,
-            memory_window_2b: true,
+            memory_window_2b,
         };
         Arc::new(Self { info, gone: AtomicBool::new(false) })
     }
@@ -49,8 +49,8 @@ pub(super) struct Devices {
 
 impl Default for Devices {
     fn default() -> Self {
-        let connecting = Mutex::new((1, Some(Device::new(1))));
-        Self { accepting: Device::new(1), connecting }
+        let connecting = Mutex::new((1, Some(Device::new(1, true))));
+        Self { accepting: Device::new(1, true), connecting }
     }
 }
 
@@ -73,11 +73,11 @@ impl Devices {
     }
 
     /// Another comes, if there is none.
-    pub(super) fn add(&self) {
+    pub(super) fn add(&self, windows: bool) {
         let mut connecting = lock(&self.connecting);
         if connecting.1.is_none() {
             connecting.0 += 1;
-            connecting.1 = Some(Device::new(connecting.0));
+            connecting.1 = Some(Device::new(connecting.0, windows));
         }
     }
 }

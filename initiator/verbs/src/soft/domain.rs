@@ -51,6 +51,9 @@ impl ProtectionDomain for SoftDomain {
     }
 
     fn new_window(&self) -> Result<SoftWindow, Error> {
+        if !self.device.info.memory_window_2b {
+            return Err(Error::Os { call: "new_window", errno: libc::EOPNOTSUPP });
+        }
         let mut table = self.fabric.keys.write().unwrap_or_else(PoisonError::into_inner);
         let handle = table.new_window(self.id);
         let handle = handle.ok_or(Error::Os { call: "new_window", errno: libc::ENOMEM })?;

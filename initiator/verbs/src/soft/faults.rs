@@ -290,7 +290,12 @@ impl Faults {
 
     /// A device for those who connect, another than before, if there is none.
     pub fn add_device(&self) {
-        self.fabric.devices.add();
+        self.fabric.devices.add(true);
+    }
+
+    /// The same, of a device that has no memory windows.
+    pub fn add_device_without_windows(&self) {
+        self.fabric.devices.add(false);
     }
 
     /// Those who connected learn that the address which they did it from has moved. Nothing else
