@@ -274,14 +274,13 @@ impl<P: Provider> Endpoint<P> {
 
     /// Rings one doorbell per connection with prepared Sends.
     pub fn flush(&mut self, now: Timestamp) {
-        for at in 0..self.touched.len() {
-            let place = &mut self.places[usize::from(self.touched[at])];
+        while let Some(index) = self.touched.pop() {
+            let place = &mut self.places[usize::from(index)];
             place.touched = false;
             if let Some(connection) = &mut place.connection {
                 connection.ring_doorbell(now);
             }
         }
-        self.touched.clear();
     }
 
     /// Takes one batch of completions from each queue. Returns how many there were.
