@@ -470,3 +470,24 @@ fn what_a_mount_does_for_itself_takes_nobodys_place() {
     bed.done().clear();
     assert!(bed.submit(Op::Null));
 }
+
+#[test]
+fn what_a_mount_asks_first_may_wait_as_long_as_anything() {
+    let mut bed = Bed::new(2);
+    bed.mount.state = MountState::Mounting;
+    bed.mount.established(&mut bed.endpoint, Timestamp(7));
+    let slot = *bed.mount.waiting.front().expect("it waits: there is no connection");
+    let task = &bed.mount.tasks[slot as usize];
+    assert!(matches!(task.op, Op::Fsinfo { .. }) && task.since == Timestamp(7));
+}
+
+#[test]
+fn what_goes_on_when_the_mount_is_gone_ends_with_its_error() {
+    let mut bed = Bed::new(2);
+    let (slot, _) = bed.take(Op::Getattr { file: file(1) });
+    assert!(!bed.mount.start(slot, &mut bed.endpoint, Timestamp(0)), "it waits for a connection");
+    bed.mount.state = MountState::Gone(closed().into());
+    assert!(bed.mount.start(slot, &mut bed.endpoint, Timestamp(0)));
+    let error = bed.done().pop().unwrap().result.unwrap_err();
+    assert_eq!(error.to_string(), Error::from(closed()).to_string());
+}
