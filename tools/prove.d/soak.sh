@@ -5,8 +5,8 @@ options=(--disk 1024 --revive)
 features=planted-faults
 source "$(dirname "${BASH_SOURCE[0]}")/lib/witness.sh"
 minutes=${prove_minutes:-60} seed=${prove_seed:-1}
-# Only the run of this number.
-only=${prove_only:-}
+# Only the run of this number; or from that on.
+only=${prove_only:-} first=${prove_first:-1}
 seconds_max=$((minutes * 60 + 1200))
 
 # Another one after each boot: rxe's bugs kill the server's kernel unasked now and then (docs/interop.md).
@@ -147,7 +147,7 @@ proof() {
     else
         # Whatever else happens, its connection ends every 300 calls.
         INITIATOR_DISCONNECT_EVERY=300 start_long
-        for ((number = 1; SECONDS < end; number++)); do run_and_note "$number"; done
+        for ((number = first; SECONDS < end; number++)); do run_and_note "$number"; done
     fi
     restore
     told "seed" "$seed"

@@ -101,10 +101,19 @@ finish_machine() { # MACHINE DIRECTORY
     elif [[ ! -f $2/ready ]] && grep -q 'Kernel panic' "$2/console"; then
         crashed=1
         say "the guest's kernel crashed while it booted"
+    elif grep -q 'Kernel panic' "$2/console"; then
+        say_panic guest "$2" "$out/guest-panic.log"
     else
         say "the machine ended without a result ($(progress "$2")); its last words:"
         tail -n 30 "$2/qemu" "$2/console" >&2
     fi
+}
+
+say_panic() { # WHOSE DIRECTORY LOG [REST]: of which the console is kept in the log
+    local where
+    cp "$2/console" "$3"
+    where=$(sed -n 's/.*RIP: 0010:\([^ +]*\).*/ in \1/p' "$3" | head -n 1)
+    say "the $1's kernel panicked$where: see $3${4:-}"
 }
 
 progress() { # DIRECTORY

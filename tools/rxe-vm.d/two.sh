@@ -119,14 +119,12 @@ boot_server() {
 
 # One that ended without being killed.
 revive_server() {
-    local log=$out/server-panic.$server_boots.log
     [[ -n $server_machine ]] && ! kill -0 "$server_machine" 2>/dev/null || return 0
     grep -q 'Kernel panic' "$server/console" || return 0
     wait "$server_machine" || true
     unset "machines[$server_machine]"
     server_machine=''
-    cp "$server/console" "$log"
-    say "the server's kernel panicked ($(sed -n 's/.*RIP: 0010:\([^ +]*\).*/in \1/p' "$log" | head -n 1)): see $log; it is booted again"
+    say_panic server "$server" "$out/server-panic.$server_boots.log" '; it is booted again'
     boot_server
 }
 
