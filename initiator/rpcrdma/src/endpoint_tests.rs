@@ -277,13 +277,12 @@ fn completions_of_another_connection_are_left_and_not_counted() {
 fn payload_goes_by_chunk_where_a_send_has_two_sges() {
     let mut endpoint = endpoint();
     let connection = established(&mut endpoint);
-    let buffer = connection.payloads.pool.alloc();
-    let (len, room) = (buffer.as_ref().unwrap().len() as u32, 4 * buffer.as_ref().unwrap().len());
-    (connection.limits.inline_send, connection.limits.copy_max) = (room, 0);
-    connection.limits.sges = 2;
-    let payload = crate::PlainPayload::Send;
+    let mut buffer = connection.payloads.pool.alloc();
+    let len = buffer.as_ref().unwrap().len();
+    let limits = &mut connection.limits;
+    (limits.inline_send, limits.copy_max, limits.sges) = (4 * len, 0, 2);
+    let (payload, len) = (crate::PlainPayload::Send, len as u32);
     let call = crate::PlainCall { token: 0, payload, len, reply_max: 512 };
-    let mut buffer = buffer;
     assert!(connection.call_plain(call, &mut buffer, Timestamp(0), Bytes(64)));
     assert_eq!(connection.counters.read_chunk_count, 1);
 }
