@@ -5,10 +5,11 @@
 
 use client::{MountConfig, MountId, MountState, Op, Piece, Pieces, Submission};
 use reactor::Timestamp;
-use rpcrdma::{Recovery, TransportConfig};
+use rpcrdma::{LONG_CALLS, Recovery, TransportConfig};
 use system_tests::stage::{self, Stage};
 use system_tests::{House, Plan, credential};
 use wire::nfs3::StableHow;
+use wire::rpcrdma::Kind;
 
 const MS: u64 = 1_000_000;
 
@@ -123,6 +124,24 @@ fn an_operation_that_waits_for_its_turn_on_a_soft_mount_is_not_given_up() {
     assert!(stage.take_done().iter().all(|done| done.result.is_ok()));
     let counters = stage.client.counters(stage.mount).unwrap();
     assert_eq!((counters.connect_count, counters.retransmissions), (1, 0));
+}
+
+/// Otherwise operations that need little room could keep one waiting for ever that needs more.
+#[test]
+fn what_waits_for_more_room_than_others_need_is_not_overtaken_by_them() {
+    let mut plan = Plan::default();
+    // Too little for such a LOOKUP, and enough for a GETATTR on the short way.
+    plan.transport.planted.inline_send = Some(360);
+    let mut stage = Stage::mounted(plan, |_| ());
+    let long = || Op::Lookup { dir: stage::file(), name: "n".repeat(255) };
+    (0..=LONG_CALLS).for_each(|_| stage.submit(long(), None));
+    stage.submit(Op::Getattr { file: stage::file() }, None);
+    stage.settle();
+    let asked: Vec<_> = (0..LONG_CALLS).map(|_| stage.next_call()).collect();
+    assert!(stage.server.arrived.is_empty(), "two wait, the second for its turn only");
+    stage.answer(&asked[0]);
+    let [first, second] = [stage.next_call(), stage.next_call()];
+    assert_eq!((first.kind, second.kind), (Kind::NoMsg, Kind::Msg));
 }
 
 /// Another mount of the house's client, of the same export.

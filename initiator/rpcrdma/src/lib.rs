@@ -55,7 +55,7 @@ mod work_id;
 mod xid;
 
 pub use call::{Call, Completed, Payload, PlainReply, Refusal, Reply};
-pub use config::{BufferConfig, EndpointConfig, Registration, TransportConfig};
+pub use config::{BufferConfig, EndpointConfig, LONG_CALLS, Registration, TransportConfig};
 pub use endpoint::{ConnectionId, Endpoint, Event, Upcalls};
 pub use error::{BadReply, Error, Loss};
 pub use holdings::Holdings;
