@@ -5,7 +5,8 @@
 
 use client::{MountConfig, MountId, MountState, Op, Piece, Pieces, Submission};
 use reactor::Timestamp;
-use rpcrdma::{LONG_CALLS, Recovery, TransportConfig};
+use rpcrdma::config::LONG_CALLS;
+use rpcrdma::{Recovery, TransportConfig};
 use system_tests::stage::{self, Stage};
 use system_tests::{House, Plan, credential};
 use wire::nfs3::StableHow;

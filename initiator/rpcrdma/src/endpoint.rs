@@ -5,27 +5,27 @@
 //! [`Endpoint::poll_events`] runs on a timer, for connection events cost a system call each. The
 //! cost of a turn does not depend on how many connections are idle.
 
+mod queues;
 mod sleep;
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use hugepages::{Buffer, Pool, Region};
 use reactor::Timestamp;
 use verbs::{CmEvent, Completion, CompletionQueue as _, Connection as _, Provider};
-use wire::rpc::RpcError;
 use wire::xdr::{Full, Writer};
 
-use crate::call::{Call, Completed, PlainReply, Refusal};
+use self::queues::SharedCq;
+use crate::call::{Call, Refusal};
 use crate::config::{EndpointConfig, TransportConfig};
 use crate::connection::Connection;
-use crate::error::{Error, Loss};
+use crate::error::Error;
 use crate::holdings::Holdings;
-use crate::inline::Received;
 use crate::payloads::Payloads;
 use crate::plain::{PlainCall, PlainMessage};
 use crate::state::State;
 use crate::stats::Counters;
+use crate::upcalls::Upcalls;
 use crate::work_id::WorkId;
 
 /// Connection events taken from one connection in one look.
@@ -38,81 +38,6 @@ const SWEEP_EVERY_NS: u64 = 1_000_000_000;
 pub struct ConnectionId {
     index: u16,
     life: u16,
-}
-
-/// What happens to a connection as a whole.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// RPCs can be made.
-    Established,
-    /// It is gone: every RPC has completed and every buffer is back with its owner.
-    Closed {
-        /// Why.
-        cause: Error,
-        /// What it had done by then.
-        counters: Box<Counters>,
-    },
-}
-
-/// Where results go. One value serves all connections of an endpoint.
-pub trait Upcalls {
-    /// An RPC has completed with a reply that nothing is special about, and `buffer` is its
-    /// caller's again, to be taken. False: it was not looked at, or not found usual; then
-    /// nothing has happened, and it comes by [`Upcalls::complete`].
-    #[inline]
-    fn complete_plain(&mut self, plain: &PlainReply<'_>, buffer: &mut Option<Buffer>) -> bool {
-        let _ = (plain, buffer);
-        false
-    }
-    /// What [`Upcalls::complete_plain`] did not take may be usual but for data that comes with it,
-    /// for which the call has `room` bytes and offered no chunk: where in the RPC message that is. It
-    /// is put into that room, or kept, and the RPC completes by [`Upcalls::complete_inline`]. `None`:
-    /// nothing has happened, and it comes by [`Upcalls::complete`].
-    #[inline]
-    fn inline_data(&mut self, token: u64, rpc: &[u8], room: usize) -> Option<Range<usize>> {
-        let _ = (token, rpc, room);
-        None
-    }
-    /// An RPC has completed whose data was found by [`Upcalls::inline_data`]; `received` has it, or
-    /// the buffer does, which is its caller's again, to be taken.
-    #[inline]
-    fn complete_inline(
-        &mut self,
-        token: u64,
-        buffer: &mut Option<Buffer>,
-        received: Option<Received>,
-    ) {
-        let _ = (token, buffer, received);
-    }
-    /// An RPC has completed, on both conditions. Returns how many payload bytes were copied out of
-    /// the reply message.
-    fn complete(&mut self, connection: ConnectionId, completed: Completed<'_>) -> usize;
-    /// The server makes a call of its own (RFC 8167): the RPC message of the call is here, that of
-    /// the reply goes to `reply`. Whoever serves no such calls says so.
-    ///
-    /// # Errors
-    /// The error to reply with.
-    fn backward_call(
-        &mut self,
-        connection: ConnectionId,
-        call: &[u8],
-        reply: &mut Writer<'_>,
-    ) -> Result<(), RpcError> {
-        let _ = (connection, call, reply);
-        Err(RpcError::ProgUnavail)
-    }
-    /// There is room again after a [`Refusal::Busy`].
-    fn wake(&mut self, connection: ConnectionId);
-    /// The connection came up or went away.
-    fn event(&mut self, connection: ConnectionId, event: Event);
-}
-
-struct SharedCq<P: Provider> {
-    device_key: u64,
-    cq: P::Cq,
-    depth: u32,
-    entries_free: u32,
-    dead: bool,
 }
 
 struct Place<P: Provider> {
@@ -158,7 +83,8 @@ impl<P: Provider> Endpoint<P> {
         }
     }
 
-    /// Begins to connect; [`Event::Established`] or [`Event::Closed`] follows.
+    /// Begins to connect; [`Established`](crate::Event::Established) or
+    /// [`Closed`](crate::Event::Closed) follows.
     ///
     /// # Errors
     /// A setting out of range, no RDMA on this host, or too many connections.
@@ -424,72 +350,6 @@ impl<P: Provider> Endpoint<P> {
         }
     }
 
-    /// The route may lead to another device than the one before.
-    fn leave_other_device(&mut self, index: usize) {
-        let Some(connection) = &mut self.places[index].connection else { return };
-        if connection.has_moved() {
-            connection.release_device();
-            if let Some((at, entries)) = connection.cq.take() {
-                self.return_entries(at, entries);
-            }
-        }
-    }
-
-    /// Sets entries aside on the device's completion queue, which is made on first use.
-    fn reserve_cq(&mut self, index: usize) -> Result<(usize, u32), Error> {
-        let Some(connection) = &self.places[index].connection else {
-            return Err(verbs::Error::WrongState { call: "start", state: "closed" }.into());
-        };
-        let (Some(device), Some(link)) = (connection.device(), &connection.link) else {
-            return Err(verbs::Error::WrongState { call: "start", state: "resolving" }.into());
-        };
-        if let Some(kept) = connection.cq {
-            return Ok(kept);
-        }
-        let entries = connection.cq_entries();
-        let known = self.cqs.iter().position(|cq| cq.device_key == device.key && !cq.dead);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let depth = self.config.cq_depth.min(device.max_cqe);
-                let cq = link.new_completion_queue(depth)?;
-                let (device_key, entries_free) = (device.key, depth);
-                self.cqs.push(SharedCq { device_key, cq, depth, entries_free, dead: false });
-                self.cqs.len() - 1
-            }
-        };
-        let free = self.cqs[at].entries_free;
-        if free < entries {
-            self.return_entries(at, 0);
-            let what = "completion queue entries (raise cq_depth)";
-            let (asked, limit) = (entries.into(), free.into());
-            return Err(verbs::Error::Limit { what, asked, limit }.into());
-        }
-        self.cqs[at].entries_free -= entries;
-        Ok((at, entries))
-    }
-
-    /// A completion queue is dead, and every connection on it: there will be no completions, so
-    /// their queue pairs are destroyed without a drain.
-    fn cq_failed(&mut self, at: usize, error: &verbs::Error, now: Timestamp) {
-        if std::mem::replace(&mut self.cqs[at].dead, true) {
-            return;
-        }
-        tracing::error!(%error, "completion queue failed");
-        for place in &mut self.places {
-            let Some(connection) = &mut place.connection else {
-                continue;
-            };
-            if connection.cq.is_some_and(|(cq, _)| cq == at) {
-                match error {
-                    verbs::Error::NoDevice(_) => connection.device_removed(now),
-                    _ => connection.lose(Loss::CompletionQueue, now),
-                }
-                connection.abort_drain();
-            }
-        }
-    }
-
     /// A queue pair that is drained is let go. Its entries on the completion queue stay set aside
     /// for the connection's next one, unless there is none, or the device or the queue is.
     fn after_drain(&mut self, index: u16, now: Timestamp, up: &mut impl Upcalls) -> bool {
@@ -513,25 +373,7 @@ impl<P: Provider> Endpoint<P> {
         true
     }
 
-    /// A completion queue that nobody has entries of goes: a device cannot while it is there.
-    fn return_entries(&mut self, at: usize, entries: u32) {
-        let shared = &mut self.cqs[at];
-        shared.entries_free += entries;
-        if shared.entries_free < shared.depth {
-            return;
-        }
-        self.cqs.swap_remove(at);
-        let moved = self.cqs.len();
-        for connection in self.places.iter_mut().filter_map(|place| place.connection.as_mut()) {
-            if let Some((of, _)) = &mut connection.cq
-                && *of == moved
-            {
-                *of = at;
-            }
-        }
-    }
-
-    /// Begins to close a connection; [`Event::Closed`] follows once it is drained.
+    /// Begins to close a connection; [`Closed`](crate::Event::Closed) follows once it is drained.
     pub fn close(&mut self, id: ConnectionId, now: Timestamp) {
         if let Some(connection) = self.get_mut(id) {
             connection.close(now);
@@ -544,7 +386,7 @@ impl<P: Provider> Endpoint<P> {
         self.get(id).map_or(State::Closed, |connection| connection.state)
     }
 
-    /// The connection's payload buffers, from [`Event::Established`] on.
+    /// The connection's payload buffers, from [`Established`](crate::Event::Established) on.
     #[must_use]
     pub fn pool(&self, id: ConnectionId) -> Option<&Pool> {
         Some(self.get(id)?.pool())

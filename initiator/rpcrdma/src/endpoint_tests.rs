@@ -4,6 +4,7 @@ use verbs::soft::{Clock, SoftFabric};
 
 use super::*;
 use crate::connection::HEADER_ROOM;
+use crate::error::Loss;
 use crate::fixtures::{Nobody, config, connected, endpoint, established};
 use crate::recovery::Recovery;
 use crate::request::Request;
