@@ -58,10 +58,8 @@ pub struct Endpoint<P: Provider> {
     cqs: Vec<SharedCq<P>>,
     touched: Vec<u16>,
     completions: Box<[Completion]>,
-    completions_seen: u64,
     /// Completions of queue pairs that were gone already.
     strays: u64,
-    polls: u64,
     /// When removed devices are looked for again.
     sweep_at: Timestamp,
 }
@@ -76,9 +74,7 @@ impl<P: Provider> Endpoint<P> {
             cqs: Vec::new(),
             touched: Vec::with_capacity(config.connections_max.into()),
             completions: vec![Completion::default(); config.poll_batch.max(1)].into(),
-            completions_seen: 0,
             strays: 0,
-            polls: 0,
             sweep_at: Timestamp(0),
         }
     }
@@ -214,7 +210,6 @@ impl<P: Provider> Endpoint<P> {
     pub fn poll(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
         let mut total = 0;
         for at in 0..self.cqs.len() {
-            self.polls += 1;
             let count = match self.cqs[at].cq.poll(&mut self.completions) {
                 Ok(count) => count,
                 Err(error) => {
@@ -240,7 +235,6 @@ impl<P: Provider> Endpoint<P> {
             }
         }
         if total > 0 {
-            self.completions_seen += total as u64;
             self.settle(now, up);
         }
         total
