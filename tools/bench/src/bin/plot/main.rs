@@ -5,6 +5,7 @@
 mod svg;
 mod table;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -70,33 +71,37 @@ fn history(table: &Table) -> Result<String> {
 /// Clients, and their rates round by round.
 type Rates = Vec<(String, Vec<f64>)>;
 
-/// For each job a bar for each client: its median rate, as a multiple of the kernel client's.
+/// For each job a bar for each client: the median of its rates as multiples of the kernel client's in
+/// the same round, with which it has boot and moment in common.
 fn compare(table: &Table) -> Result<String> {
-    let [job, inline, client, iops] =
-        ["job", "inline", "contender", "iops"].map(|name| table.column(name));
-    let (job, inline, client, iops) = (job?, inline?, client?, iops?);
+    let [boot, round] = [table.column("boot")?, table.column("round")?];
+    let [job, inline] = [table.column("job")?, table.column("inline")?];
+    let [client, iops] = [table.column("contender")?, table.column("iops")?];
+    let moment = |row: &[String]| [boot, round, job, inline].map(|column| row[column].clone());
+    let rate = |row: &[String]| {
+        row[iops].parse::<f64>().with_context(|| format!("no rate: {}", row[iops]))
+    };
+    let mut kernel = HashMap::new();
+    for row in table.rows.iter().filter(|row| row[client] == "kernel") {
+        kernel.insert(moment(row), rate(row)?);
+    }
     let mut groups: Vec<(String, Rates)> = Vec::new();
     for row in &table.rows {
-        let rate: f64 = row[iops].parse().with_context(|| format!("no rate: {}", row[iops]))?;
-        let name = format!("{}, {} inline", row[job], row[inline]);
-        let group = entry(&mut groups, &name);
-        entry(group, &row[client]).push(rate);
+        let Some(kernel) = kernel.get(&moment(row)) else { continue };
+        let group = entry(&mut groups, &format!("{}, {} inline", row[job], row[inline]));
+        entry(group, &row[client]).push(rate(row)? / kernel);
     }
-    let mut bars = Bars {
-        title: "Operations a second, as a multiple of the kernel client's (median of rounds)"
-            .into(),
-        groups: Vec::new(),
-    };
-    for (name, mut clients) in groups {
-        let Some(kernel) = clients.iter_mut().find(|(name, _)| name == "kernel") else { continue };
-        let kernel = median(&mut kernel.1);
-        let ratio = |(name, mut rates): (String, Vec<f64>)| (name, median(&mut rates) / kernel);
-        bars.groups.push(Group { name, bars: clients.into_iter().map(ratio).collect() });
-    }
-    if bars.groups.is_empty() {
+    if groups.is_empty() {
         bail!("no job was run with the kernel's client");
     }
-    Ok(bars.draw())
+    let title =
+        "Operations a second, as a multiple of the kernel client's in the same round (median)";
+    let middle = |(name, mut rates): (String, Vec<f64>)| (name, median(&mut rates));
+    let group = |(name, clients): (String, Rates)| {
+        let bars = clients.into_iter().map(middle).collect();
+        Group { name, bars }
+    };
+    Ok(Bars { title: title.into(), groups: groups.into_iter().map(group).collect() }.draw())
 }
 
 /// What belongs to a name, in the order in which names come.
