@@ -9,10 +9,10 @@ use crate::error::{Error, Loss};
 
 /// One of them.
 pub(super) struct SharedCq<P: Provider> {
-    pub(super) device_key: u64,
+    device_key: u64,
     pub(super) cq: P::Cq,
     pub(super) depth: u32,
-    pub(super) entries_free: u32,
+    entries_free: u32,
     pub(super) dead: bool,
 }
 

@@ -68,7 +68,7 @@ fn history(table: &Table) -> Result<String> {
     Ok(lines.draw())
 }
 
-/// Clients, and their rates round by round.
+/// Clients, and their rates as multiples of the kernel client's, round by round.
 type Rates = Vec<(String, Vec<f64>)>;
 
 /// For each job a bar for each client: the median of its rates as multiples of the kernel client's in
