@@ -151,8 +151,9 @@ impl Access {
 /// A completion queue, polled by one thread.
 pub trait CompletionQueue: Clone {
     /// Fills `out` from its start and returns how many entries were written; 0 means idle.
-    /// An `Err` (overflow, device gone) is fatal to the queue and every connection on it.
-    fn poll(&self, out: &mut [Completion]) -> Result<usize, Error>;
+    /// An `Err` (overflow, device gone) is fatal to the queue and every connection on it. It is boxed
+    /// so that what is returned stays in registers.
+    fn poll(&self, out: &mut [Completion]) -> Result<usize, Box<Error>>;
     /// How many entries it was made for, at least as many as asked.
     fn depth(&self) -> u32;
     /// Asks to be told once of completions: the descriptor becomes readable when one is added after

@@ -106,7 +106,7 @@ fn a_completion_queue_that_overflows_is_dead() {
         // Nothing is taken, so the queue fills up.
         pair.active.cq.poll(&mut []).err()
     });
-    assert_eq!(error, Error::CqOverflow { depth });
+    assert_eq!(*error, Error::CqOverflow { depth });
     let mut one = [Completion::default()];
     assert_eq!(pair.active.cq.poll(&mut one), Err(error), "and it stays dead");
     assert_eq!(pair.passive.cq.poll(&mut one), Ok(0), "its peer's lives");

@@ -298,7 +298,7 @@ impl MemoryWindow for InstantWindow {
 
 impl CompletionQueue for InstantCq {
     #[inline(never)] // See the top.
-    fn poll(&self, out: &mut [Completion]) -> Result<usize, Error> {
+    fn poll(&self, out: &mut [Completion]) -> Result<usize, Box<Error>> {
         let mut queue = self.completions.borrow_mut();
         let count = queue.len().min(out.len());
         for place in &mut out[..count] {

@@ -73,7 +73,7 @@ impl Cq {
 
 impl CompletionQueue for Cq {
     #[inline]
-    fn poll(&self, out: &mut [Completion]) -> Result<usize, Error> {
+    fn poll(&self, out: &mut [Completion]) -> Result<usize, Box<Error>> {
         self.0.health.check(self.0.depth)?;
         // SAFETY: the queue is alive while `self` is, and polled by this thread only.
         unsafe { poll(self.as_ptr(), out, self.0.invalidated_flags) }
@@ -119,7 +119,7 @@ unsafe fn poll(
     cq: *mut ffi::ibv_cq,
     out: &mut [Completion],
     invalidated_flags: u32,
-) -> Result<usize, Error> {
+) -> Result<usize, Box<Error>> {
     let mut batch = [const { MaybeUninit::<ffi::ibv_wc>::uninit() }; BATCH];
     let mut filled = 0;
     for chunk in out.chunks_mut(BATCH) {

@@ -103,7 +103,7 @@ impl SoftCq {
 }
 
 impl CompletionQueue for SoftCq {
-    fn poll(&self, out: &mut [Completion]) -> Result<usize, Error> {
+    fn poll(&self, out: &mut [Completion]) -> Result<usize, Box<Error>> {
         let cq = &*self.shared;
         cq.device.check()?;
         let due_at = cq.due_at.load(Ordering::Acquire);
@@ -112,7 +112,7 @@ impl CompletionQueue for SoftCq {
         }
         if cq.overflowed() {
             cq.drive();
-            return Err(Error::CqOverflow { depth: cq.depth });
+            return Err(Error::CqOverflow { depth: cq.depth }.into());
         }
         if cq.queued.load(Ordering::Acquire) == 0 {
             return Ok(0);

@@ -55,7 +55,7 @@ fn an_overflowing_completion_queue_takes_its_connections_along() {
     assert_eq!(talk.heard(), fine(0..2));
     talk.listen(1);
     talk.say(2..3);
-    let lost = Err(Error::CqOverflow { depth: 2 });
+    let lost = Err(Box::new(Error::CqOverflow { depth: 2 }));
     assert_eq!(talk.pair.active.cq.poll(&mut batch), lost);
     assert_eq!(talk.pair.active.cq.poll(&mut batch), lost, "for good");
     assert_eq!(talk.pair.passive.connection.poll_event(), Some(CmEvent::Disconnected));
