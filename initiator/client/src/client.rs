@@ -65,7 +65,7 @@ impl<P: Provider> Client<P> {
     pub fn new(provider: P, config: EndpointConfig) -> Self {
         Self {
             endpoint: Endpoint::new(provider, config),
-            mounts: Mounts { list: Vec::new(), now: Timestamp(0) },
+            mounts: Mounts { list: Vec::new(), now: Timestamp(0), any_waits: false },
             events_due: Timestamp(0),
         }
     }
@@ -128,10 +128,13 @@ impl<P: Provider> Client<P> {
         submission: Submission,
         now: Timestamp,
     ) -> Result<(), Submission> {
-        match self.mounts.list.get_mut(mount.0 as usize) {
-            Some(mount) => mount.submit(submission, &mut self.endpoint, now),
-            None => Err(submission),
+        let Some(mount) = self.mounts.list.get_mut(mount.0 as usize) else {
+            return Err(submission);
+        };
+        if !mount.submit(submission, &mut self.endpoint, now)? {
+            self.mounts.any_waits = true;
         }
+        Ok(())
     }
 
     /// Sends what was submitted, takes what has completed. Returns how many completion queue
@@ -150,12 +153,23 @@ impl<P: Provider> Client<P> {
                 mount.ask_again(now);
                 mount.expire(&self.endpoint, now);
             }
+            self.mounts.any_waits = true;
         }
-        // Callers that waited for credits or slots, and paths that go on to the next component.
-        for mount in &mut self.mounts.list {
-            mount.pump(&mut self.endpoint, now);
+        if self.mounts.any_waits {
+            self.pump(now);
         }
         completions
+    }
+
+    /// Hands on what waits: operations for which there was no room, and paths that go on to the next
+    /// component.
+    #[inline(never)]
+    fn pump(&mut self, now: Timestamp) {
+        self.mounts.any_waits = false;
+        for mount in &mut self.mounts.list {
+            mount.pump(&mut self.endpoint, now);
+            self.mounts.any_waits |= mount.may_go_on();
+        }
     }
 
     /// Prepares for the reactor to sleep: see [`reactor::Poller::arm`]. Take all results before.
@@ -363,6 +377,8 @@ struct Mounts {
     list: Vec<Mount>,
     /// Of the present turn.
     now: Timestamp,
+    /// An operation of one of them may wait and be able to go on.
+    any_waits: bool,
 }
 
 impl Mounts {
@@ -401,15 +417,16 @@ impl Upcalls for Mounts {
     fn complete(&mut self, _connection: ConnectionId, completed: Completed<'_>) -> usize {
         let (mount, slot) = ((completed.token >> 32) as usize, completed.token as u32);
         let now = self.now;
-        match self.list.get_mut(mount) {
-            Some(mount) => mount.completed(slot, completed, now),
-            None => 0,
-        }
+        let Some(mount) = self.list.get_mut(mount) else { return 0 };
+        let copied = mount.completed(slot, completed, now);
+        self.any_waits |= mount.may_go_on();
+        copied
     }
 
     fn wake(&mut self, connection: ConnectionId) {
         if let Some(mount) = self.of(connection) {
             mount.parked = false;
+            self.any_waits = true;
         }
     }
 

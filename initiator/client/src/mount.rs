@@ -82,7 +82,7 @@ pub(crate) struct Mount {
     pub(crate) patience: Option<(u64, rpcrdma::Error)>,
     /// Operations that the server is asked for again later.
     pub(crate) later: Later,
-    /// When the mount was last looked after.
+    /// When an operation last came or went that is not of the usual kind.
     now: Timestamp,
     queue_depth: usize,
     /// Written data that is not proven durable.
@@ -173,14 +173,15 @@ impl Mount {
         self.enqueue(slot, endpoint, now);
     }
 
-    /// Takes an operation of the caller's, if there is room, and starts it at once, if it can be.
+    /// Takes an operation of the caller's, if there is room, and starts it at once, if it is of the
+    /// usual kind and can be. False: it may wait.
     #[inline(always)]
     pub(crate) fn submit<P: Provider>(
         &mut self,
         submission: Submission,
         endpoint: &mut Endpoint<P>,
         now: Timestamp,
-    ) -> Result<(), Submission> {
+    ) -> Result<bool, Submission> {
         if self.taken() - (self.kept.own as usize) >= self.queue_depth {
             return Err(submission);
         }
@@ -191,15 +192,17 @@ impl Mount {
         let at_once = matches!(self.state, MountState::Mounted) && self.waiting.is_empty();
         let token = u64::from(self.index) << 32 | u64::from(slot);
         let mut line = Line { links: &mut self.links, template: &self.template, endpoint, now };
-        if !(at_once && line.call_usual(task, token, &self.limits)) {
+        let started = at_once && line.call_usual(task, token, &self.limits);
+        if !started {
             self.submit_any(slot, endpoint, now);
         }
-        Ok(())
+        Ok(started)
     }
 
     /// Takes an operation that is not of the usual kind, or cannot go out at once.
     #[cold]
     fn submit_any<P: Provider>(&mut self, slot: u32, endpoint: &mut Endpoint<P>, now: Timestamp) {
+        self.now = now;
         let task = &mut self.tasks[slot as usize];
         let refusal = match &self.state {
             MountState::Mounted => {
@@ -228,17 +231,13 @@ impl Mount {
         }
     }
 
-    /// Hands waiting operations to the transport until it has no room.
-    #[inline]
-    pub(crate) fn pump<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
-        self.now = now;
-        if !self.parked && !self.waiting.is_empty() {
-            self.pump_some(endpoint, now);
-        }
+    /// Whether operations wait that the transport may have room for.
+    pub(crate) fn may_go_on(&self) -> bool {
+        !self.parked && !self.waiting.is_empty()
     }
 
-    #[inline(never)]
-    fn pump_some<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
+    /// Hands waiting operations to the transport until it has no room.
+    pub(crate) fn pump<P: Provider>(&mut self, endpoint: &mut Endpoint<P>, now: Timestamp) {
         while !self.parked
             && let Some(&slot) = self.waiting.front()
             && self.start(slot, endpoint, now)
@@ -319,6 +318,7 @@ impl Mount {
         completed: Completed<'_>,
         now: Timestamp,
     ) -> usize {
+        self.now = now;
         let Some(task) = self.tasks.get_mut(slot as usize) else { return 0 };
         let Completed { result, buffer, pieces, inline, .. } = completed;
         task.take_back((buffer, pieces));
