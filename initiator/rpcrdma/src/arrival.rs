@@ -39,10 +39,10 @@ impl<P: Provider> Connection<P> {
         while let Some((completion, behind)) = rest.split_first()
             && WorkId::of(completion.wr_id) == id
         {
+            self.counters.cqes += 1;
             self.on_completion(completion, now, up);
             rest = behind;
         }
-        self.counters.cqes += (batch.len() - rest.len()) as u64;
         rest
     }
 
@@ -211,6 +211,7 @@ impl<P: Provider> Connection<P> {
         request.keep_reply(matched);
         if request.any_key() {
             self.counters.local_inv_needed += self.slots.invalidate(index);
+            self.restless = true;
             return;
         }
         self.counters.replies_before_send += 1;

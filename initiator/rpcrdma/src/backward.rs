@@ -51,6 +51,7 @@ impl<P: Provider> Connection<P> {
             return self.receives.release(receive);
         }
         self.backlog.push_back((receive, len));
+        self.restless = true;
     }
 
     /// Answers calls that wait, as far as there is room for replies.

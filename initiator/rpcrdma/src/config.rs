@@ -9,6 +9,7 @@ use crate::piece::SEGMENTS_MAX;
 #[cfg(feature = "planted-faults")]
 use crate::planted::PlantedFaults;
 use crate::planted::planted;
+use crate::receives;
 use crate::recovery::{Recovery, expired};
 use crate::request::Limits;
 use crate::sendctx::SGES_MAX;
@@ -173,9 +174,10 @@ impl TransportConfig {
 
     // req: 8166-3.3.1-4
     /// Receive Queue entries: one for each call that may be unanswered, and one for each request
-    /// slot, which may hold on to a Reply until its Send completes.
+    /// slot, which may hold on to a Reply until its Send completes; and those that are due for posting
+    /// until they are enough.
     pub(crate) fn recv_wr_max(&self) -> u32 {
-        self.max_requests + self.requests()
+        self.max_requests + self.requests() + receives::BATCH - 1
     }
 
     /// Buffers to put in the place of Receives whose data a caller keeps. Without one left, data

@@ -98,6 +98,10 @@ pub(crate) struct Connection<P: Provider> {
     pub(crate) counters: Counters,
     /// Somebody was told to wait.
     pub(crate) parked: bool,
+    /// There may be more to do for it than to post what is due: it need not be
+    /// [calm](Connection::is_calm). Set by whatever makes it so, which is rare, so that not all of
+    /// that has to be asked for after each completion.
+    pub(crate) restless: bool,
     send_queue_drained: bool,
     /// Completion queue and how many of its entries are set aside for this connection.
     pub(crate) cq: Option<(usize, u32)>,
@@ -168,6 +172,7 @@ impl<P: Provider> Connection<P> {
             limits: config.limits(),
             counters: Counters::default(),
             parked: false,
+            restless: true,
             send_queue_drained: false,
             cq: None,
             long_calls,
@@ -566,6 +571,7 @@ impl<P: Provider> Connection<P> {
     fn enter(&mut self, next: State, now: Timestamp) {
         debug_assert!(self.state.may_become(next), "{:?} to {next:?}", self.state);
         self.state = next;
+        self.restless = true;
         self.since = now;
         self.overdue_ns = None;
     }

@@ -1,7 +1,7 @@
 //! All connections of one reactor: one completion queue per device, polled in batches, and one
 //! doorbell per connection and turn.
 //!
-//! A turn is [`Endpoint::flush`] (post what was prepared), then [`Endpoint::poll`] (completions);
+//! A turn is [`Endpoint::flush`] (post what is due), then [`Endpoint::poll`] (completions);
 //! [`Endpoint::poll_events`] runs on a timer, for connection events cost a system call each. The
 //! cost of a turn does not depend on how many connections are idle.
 
@@ -45,9 +45,14 @@ struct Place<P: Provider> {
     /// Of the work requests of its latest queue pair.
     tag: u16,
     connection: Option<Connection<P>>,
-    /// On the list of connections with something to do at the end of the turn.
-    touched: bool,
+    /// The next on the list of those with something to do, or [`UNLISTED`].
+    next: u32,
 }
+
+/// No place has this number: the end of the list.
+const END: u32 = u32::MAX;
+/// Nor this one: not on the list.
+const UNLISTED: u32 = u32::MAX - 1;
 
 /// The connections of one reactor.
 pub struct Endpoint<P: Provider> {
@@ -56,7 +61,10 @@ pub struct Endpoint<P: Provider> {
     // Connections before completion queues: queue pairs go before what they complete on.
     places: Vec<Place<P>>,
     cqs: Vec<SharedCq<P>>,
-    touched: Vec<u16>,
+    /// The first on the list of places with something to do.
+    touched: u32,
+    /// Completions have come to one that is restless.
+    restless: bool,
     completions: Box<[Completion]>,
     /// Completions of queue pairs that were gone already.
     strays: u64,
@@ -72,7 +80,8 @@ impl<P: Provider> Endpoint<P> {
             config,
             places: Vec::with_capacity(config.connections_max.into()),
             cqs: Vec::new(),
-            touched: Vec::with_capacity(config.connections_max.into()),
+            touched: END,
+            restless: false,
             completions: vec![Completion::default(); config.poll_batch.max(1)].into(),
             strays: 0,
             sweep_at: Timestamp(0),
@@ -136,7 +145,7 @@ impl<P: Provider> Endpoint<P> {
             let allowed = "up to the endpoint's connections_max";
             return Err(Error::Setting { name: "connections", value, allowed });
         }
-        self.places.push(Place { life: 0, tag: 0, connection: None, touched: false });
+        self.places.push(Place { life: 0, tag: 0, connection: None, next: UNLISTED });
         Ok(index)
     }
 
@@ -159,12 +168,12 @@ impl<P: Provider> Endpoint<P> {
         rpc: impl PlainMessage,
     ) -> bool {
         let place = self.places.get_mut(usize::from(id.index)).filter(|it| it.life == id.life);
-        let Some(Place { connection: Some(connection), touched, .. }) = place else {
+        let Some(Place { connection: Some(connection), next, .. }) = place else {
             return false;
         };
         let taken = connection.call_plain(call, buffer, now, rpc);
-        if taken && !std::mem::replace(touched, true) {
-            self.touched.push(id.index);
+        if taken {
+            enlist(id.index, next, &mut self.touched);
         }
         taken
     }
@@ -184,23 +193,21 @@ impl<P: Provider> Endpoint<P> {
         encode: impl FnOnce(u32, &mut Writer<'_>) -> Result<(), Full>,
     ) -> Result<(), Refusal> {
         let place = self.places.get_mut(usize::from(id.index)).filter(|it| it.life == id.life);
-        let Some(Place { connection: Some(connection), touched, .. }) = place else {
+        let Some(Place { connection: Some(connection), next, .. }) = place else {
             return Err(Refusal::NotConnected);
         };
         connection.call(call, now, encode)?;
-        if !std::mem::replace(touched, true) {
-            self.touched.push(id.index);
-        }
+        enlist(id.index, next, &mut self.touched);
         Ok(())
     }
 
-    /// Rings one doorbell per connection with prepared Sends.
+    /// Posts what is due, with one doorbell a queue and connection.
     pub fn flush(&mut self, now: Timestamp) {
-        while let Some(index) = self.touched.pop() {
-            let place = &mut self.places[usize::from(index)];
-            place.touched = false;
+        let mut next = std::mem::replace(&mut self.touched, END);
+        while let Some(place) = self.places.get_mut(next as usize) {
+            next = std::mem::replace(&mut place.next, UNLISTED);
             if let Some(connection) = &mut place.connection {
-                connection.ring_doorbell(now);
+                connection.post(now);
             }
         }
     }
@@ -208,33 +215,33 @@ impl<P: Provider> Endpoint<P> {
     /// Takes one batch of completions from each queue. Returns how many there were.
     #[inline(always)] // Into the turn, of which there is one.
     pub fn poll(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
-        let mut total = 0;
-        for at in 0..self.cqs.len() {
-            let count = match self.cqs[at].cq.poll(&mut self.completions) {
-                Ok(count) => count,
-                Err(error) => {
-                    self.cq_failed(at, &error, now);
-                    continue;
-                }
-            };
+        let (mut total, mut at) = (0, 0);
+        while let Some(shared) = self.cqs.get(at) {
+            let polled = shared.cq.poll(&mut self.completions);
+            let count = polled.unwrap_or_else(|error| {
+                self.cq_failed(at, &error, now);
+                0
+            });
+            at += 1;
             total += count;
             let mut rest = &self.completions[..count];
             while let Some(first) = rest.first() {
                 let id = WorkId::of(first.wr_id);
-                let place = self.places.get_mut(usize::from(id.connection()));
-                let place = place.filter(|place| place.tag == id.tag());
-                let Some(Place { connection: Some(connection), touched, .. }) = place else {
+                if let Some(place) = self.places.get_mut(usize::from(id.connection()))
+                    && place.tag == id.tag()
+                    && let Some(connection) = &mut place.connection
+                {
+                    enlist(id.connection(), &mut place.next, &mut self.touched);
+                    rest = connection.on_completions(id, rest, now, up);
+                    debug_assert!(connection.restless || connection.is_calm());
+                    self.restless |= connection.restless;
+                } else {
                     self.strays += 1;
                     rest = &rest[1..];
-                    continue;
-                };
-                if !std::mem::replace(touched, true) {
-                    self.touched.push(id.connection());
                 }
-                rest = connection.on_completions(id, rest, now, up);
             }
         }
-        if total > 0 {
+        if self.restless {
             self.settle(now, up);
         }
         total
@@ -246,37 +253,32 @@ impl<P: Provider> Endpoint<P> {
         self.poll(now, up)
     }
 
-    /// After a batch: the server's calls are answered, Receives go back before anybody is woken,
-    /// calls of a lost connection go before new ones, and drained queue pairs go. Returns how many
-    /// of those there were.
-    #[inline(always)] // As `poll`.
+    /// Connections with more to do than to post what is due: the server's calls are answered, calls
+    /// of a lost connection go before new ones, who waits for room is woken, and drained queue
+    /// pairs go. Returns how many of those there were.
+    #[inline(never)]
     fn settle(&mut self, now: Timestamp, up: &mut impl Upcalls) -> usize {
+        self.restless = false;
         let mut gone = 0;
-        for at in 0..self.touched.len() {
-            let index = self.touched[at];
-            match &mut self.places[usize::from(index)].connection {
-                Some(connection) if connection.is_calm() => connection.repost(now),
-                Some(_) => gone += usize::from(self.settle_one(index, now, up)),
-                None => {}
+        let mut next = self.touched;
+        while let Some(place) = self.places.get_mut(next as usize) {
+            let index = std::mem::replace(&mut next, place.next) as u16;
+            let Some(connection) = &mut place.connection else {
+                continue;
+            };
+            if !connection.restless {
+                continue;
             }
+            connection.answer_backward(up);
+            connection.invalidate();
+            connection.resend(now, up);
+            if connection.take_wake() {
+                up.wake(connection.id);
+            }
+            connection.restless = !connection.is_calm();
+            gone += usize::from(self.after_drain(index, now, up));
         }
         gone
-    }
-
-    /// The same for one connection with more to do than to give Receives back.
-    #[inline(never)]
-    fn settle_one(&mut self, index: u16, now: Timestamp, up: &mut impl Upcalls) -> bool {
-        let Some(connection) = &mut self.places[usize::from(index)].connection else {
-            return false;
-        };
-        connection.answer_backward(up);
-        connection.repost(now);
-        connection.invalidate();
-        connection.resend(now, up);
-        if connection.take_wake() {
-            up.wake(connection.id);
-        }
-        self.after_drain(index, now, up)
     }
 
     /// Looks at connection events and at the clock. Call it every few milliseconds while
@@ -439,10 +441,15 @@ impl<P: Provider> Endpoint<P> {
     }
 
     fn touch(&mut self, index: u16) {
-        let place = &mut self.places[usize::from(index)];
-        if !std::mem::replace(&mut place.touched, true) {
-            self.touched.push(index);
-        }
+        enlist(index, &mut self.places[usize::from(index)].next, &mut self.touched);
+    }
+}
+
+/// Puts the place of that number on the list, unless it is on it.
+#[inline(always)]
+fn enlist(number: u16, next: &mut u32, first: &mut u32) {
+    if *next == UNLISTED {
+        *next = std::mem::replace(first, number.into());
     }
 }
 

@@ -1,7 +1,8 @@
 //! The Receive Queue of a connection: buffers that are posted, held by a Reply, or due for reposting.
 //!
-//! Every path that ends a Receive's use puts it on the repost list; the list goes out as one chain
-//! before waiting callers are woken, so a call never leaves before its Receive is there.
+//! Every path that ends a Receive's use puts it on the repost list. Once it is long enough the list
+//! goes out as one chain, in front of the next Sends: no call leaves before the Receive for its reply
+//! is there, since the queue has as many more as may be due.
 
 use hugepages::{Buffer, Pool};
 use verbs::{Connection, PostError, RecvWr};
@@ -11,6 +12,9 @@ use crate::memory::Loan;
 use crate::stats::Counters;
 use crate::table::Table;
 use crate::work_id::{Kind, WorkId};
+
+/// How many are posted at a time, at least: a doorbell costs more than buffers.
+pub(crate) const BATCH: u32 = 8;
 
 /// Receive side of one connection.
 pub(crate) struct Receives {
@@ -45,14 +49,14 @@ impl Receives {
         }
     }
 
-    /// Posts all that are due as one chain.
+    /// Posts all that are due as one chain, if they are enough.
     pub(crate) fn post<C: Connection>(
         &mut self,
         link: &mut C,
         id: WorkId,
         counters: &mut Counters,
     ) -> Result<(), PostError> {
-        if self.repost.is_empty() {
+        if self.repost.len() < BATCH as usize {
             return Ok(());
         }
         let Self { loans, repost, message_len_max, .. } = self;

@@ -67,7 +67,7 @@ impl<P: Provider> Connection<P> {
         } else {
             self.counters.slot_waits += 1;
         }
-        self.parked = true;
+        self.park();
         Refusal::Busy
     }
 
@@ -75,9 +75,16 @@ impl<P: Provider> Connection<P> {
     #[cold]
     fn refuse(&mut self, index: u32, why: Refusal) -> Refusal {
         self.slots.put_if_free(index);
-        self.parked |= why == Refusal::Busy;
-        self.counters.failed_marshal_count += u64::from(why != Refusal::Busy);
+        match why {
+            Refusal::Busy => self.park(),
+            _ => self.counters.failed_marshal_count += 1,
+        }
         why
+    }
+
+    /// A caller waits for room.
+    fn park(&mut self) {
+        (self.parked, self.restless) = (true, true);
     }
 
     /// Sends calls of the lost connection again, as far as credits and ring allow.
@@ -226,12 +233,16 @@ impl<P: Provider> Connection<P> {
         wake && !planted!(self.config, ForgetWake)
     }
 
-    /// Posts what was prepared, with one doorbell.
-    pub(crate) fn ring_doorbell(&mut self, now: Timestamp) {
-        let Some(link) = self.link.as_mut().filter(|_| self.sender.has_chain()) else {
+    /// Posts what is due: first the Receives that were dealt with, so that no call leaves before the
+    /// one for its reply is there, then what was prepared to be sent.
+    pub(crate) fn post(&mut self, now: Timestamp) {
+        let Some(link) = self.link.as_mut().filter(|_| self.state == State::Established) else {
             return;
         };
-        if let Err(error) = self.sender.ring_doorbell(link, self.work_id, &mut self.counters) {
+        let Self { receives, sender, work_id, counters, .. } = self;
+        let posted = receives.post(link, *work_id, counters);
+        let posted = posted.and_then(|()| sender.ring_doorbell(link, *work_id, counters));
+        if let Err(error) = posted {
             self.lose(Loss::Post(error.errno), now);
         }
         #[cfg(feature = "planted-faults")]
@@ -240,18 +251,6 @@ impl<P: Provider> Connection<P> {
         {
             self.disconnect_at = self.counters.sends + every.max(1);
             self.lose(Loss::Planted, now);
-        }
-    }
-
-    /// Gives Receives that were dealt with back to the NIC.
-    #[inline]
-    pub(crate) fn repost(&mut self, now: Timestamp) {
-        let Some(link) = self.link.as_mut().filter(|_| self.state == State::Established) else {
-            return;
-        };
-        let posted = self.receives.post(link, self.work_id, &mut self.counters);
-        if let Err(error) = posted {
-            self.lose(Loss::Post(error.errno), now);
         }
     }
 }

@@ -71,6 +71,9 @@ impl Sender {
         counters: &mut Counters,
     ) -> Result<(), PostError> {
         let count = std::mem::take(&mut self.prepared);
+        if count == 0 {
+            return Ok(());
+        }
         self.used = true;
         let all_alone = std::mem::replace(&mut self.all_alone, true);
         let Self { getter, signals, .. } = self;
@@ -205,13 +208,10 @@ impl Signals {
     /// there is none.
     #[inline]
     fn next(&self, last: u32) -> u32 {
-        let (since, waits) = (last.wrapping_sub(self.marked), self.payload != self.marked);
-        if since >= 2 * self.every {
-            self.marked.wrapping_add(self.every)
-        } else if since > 0 && (since >= self.every || waits) {
-            last
-        } else {
-            last.wrapping_add(1)
+        match last.wrapping_sub(self.marked).checked_sub(self.every) {
+            None if self.payload == self.marked => last.wrapping_add(1),
+            Some(past) if past >= self.every => self.marked.wrapping_add(self.every),
+            _ => last,
         }
     }
 

@@ -171,7 +171,10 @@ fn rpcs(kind: Kind, args: &Args, op: impl Fn(File, u64, u32) -> Op + Copy) -> an
         }
         path::turn(&mut client, now);
         for site in &mut sites {
-            while let Some(result) = path::take(&mut client, site.mount) {
+            // Who has nothing under way does not ask for it.
+            while site.room < args.depth
+                && let Some(result) = path::take(&mut client, site.mount)
+            {
                 site.buffers.extend(result?);
                 site.room += 1;
                 completed += 1;
