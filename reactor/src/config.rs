@@ -6,6 +6,8 @@ use crate::error::ReactorError;
 use crate::idle::IdlePolicy;
 use crate::stop::StopToken;
 
+/// The most messages one mailbox may be configured for.
+const MESSAGES_MAX: usize = 1 << 20;
 /// The most tasks one reactor may be configured for.
 const TASKS_MAX: usize = 1 << 20;
 /// The most timers one reactor may be configured for.
@@ -56,7 +58,7 @@ impl Default for ReactorConfig {
 impl ReactorConfig {
     pub(crate) fn validate(&self) -> Result<(), ReactorError> {
         self.idle.validate()?;
-        at_least_one("mailbox_capacity", self.mailbox_capacity, usize::MAX)?;
+        at_least_one("mailbox_capacity", self.mailbox_capacity, MESSAGES_MAX)?;
         at_least_one("mailbox_batch", self.mailbox_batch, usize::MAX)?;
         at_least_one("max_pollers", self.max_pollers, POLLERS_MAX)?;
         at_least_one("max_tasks", self.max_tasks, TASKS_MAX)?;

@@ -10,14 +10,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crossbeam_channel::Receiver;
-
 use self::rest::Rest;
 use crate::config::ReactorConfig;
 use crate::error::ReactorError;
 use crate::ledger::{BUILT_IN, Ledger, MAILBOX, ReactorStats, Stall, TASKS, TIMERS};
 use crate::local::{LocalHandle, NewPoller};
-use crate::mailbox::{Mailbox, Message};
+use crate::mailbox::{Inbox, Mailbox};
 use crate::monitor::Monitor;
 use crate::poller::{Poller, Progress, Turn};
 use crate::task::JoinHandle;
@@ -43,7 +41,7 @@ pub struct Reactor {
     timed_next: Timestamp,
     ledger: Ledger,
     mailbox: Mailbox,
-    inbox: Receiver<Message>,
+    inbox: Inbox,
     monitor: Arc<Monitor>,
     phase: Phase,
     stalls: Stalls,
@@ -84,7 +82,7 @@ impl Reactor {
         config.validate()?;
         let alarm = Arc::new(config.idle.alarm(&config.stop, name)?);
         let monitor = Arc::new(Monitor::new(name, config.stall_threshold, Arc::clone(&alarm)));
-        let (mailbox, inbox) = Mailbox::new(config.mailbox_capacity, Arc::clone(&monitor));
+        let (mailbox, inbox) = Mailbox::new(config.mailbox_capacity, name, Arc::clone(&alarm));
         Ok(Reactor {
             name: name.to_owned(),
             core: None,
@@ -371,10 +369,10 @@ impl Reactor {
         self.monitor.enter(MAILBOX);
         let mut taken = 0;
         while taken < self.config.mailbox_batch {
-            let Ok(message) = self.inbox.try_recv() else {
+            let Some(message) = self.inbox.take() else {
                 break;
             };
-            message(self);
+            message.call(self);
             taken += 1;
         }
         self.ledger.record(MAILBOX, taken as u64, taken > 0);

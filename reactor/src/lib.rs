@@ -47,6 +47,7 @@ mod monitor;
 mod poller;
 pub mod signals;
 mod stop;
+mod sync;
 mod task;
 mod thread;
 mod time;

@@ -1,4 +1,4 @@
-//! Turning, waking, sleeping and polling allocate nothing.
+//! Turning, waking, sleeping, polling and messages allocate nothing.
 
 use std::future::poll_fn;
 use std::hint::black_box;
@@ -60,6 +60,26 @@ fn a_turning_reactor_allocates_nothing() {
     let stats = r.stats();
     let calls = |name| stats.pollers.iter().find(|p| p.name == name).unwrap().calls;
     assert!(calls("tasks") > 200_000 && calls("timers") > 5_000, "{stats:?}");
+}
+
+#[test]
+fn a_message_allocates_nothing_unless_it_owns_more_than_48_bytes() {
+    let mut r = Reactor::new("r", ReactorConfig::default()).unwrap();
+    let mailbox = r.mailbox();
+    let mut messages = |count: u64, large: bool| {
+        for now in 1..=count {
+            let (small, more) = ([now; 6], [now; 7]);
+            let sent = if large {
+                mailbox.send(move |_| _ = black_box(more))
+            } else {
+                mailbox.send(move |_| _ = black_box(small))
+            };
+            sent.unwrap();
+            r.turn(Timestamp(now));
+        }
+    };
+    assert_eq!(allocations_of(|| messages(10_000, false)), 0);
+    assert_eq!(allocations_of(|| messages(10, true)), 10);
 }
 
 #[test]
