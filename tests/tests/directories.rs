@@ -30,6 +30,23 @@ fn remove(house: &mut House, op: Op) -> Result<(), Status> {
 }
 
 #[test]
+fn a_path_is_walked_as_fast_as_the_server_answers() {
+    let mut house = House::build(Plan::default());
+    let mut dir = house.client.root(house.mount).unwrap();
+    for _ in 0..16 {
+        dir = mkdir(&mut house, dir, "d").unwrap();
+    }
+    let mut took_ns = |op| {
+        let before = house.now().0;
+        house.op(op, None).result.unwrap();
+        house.now().0 - before
+    };
+    let answer_ns = took_ns(Op::Getattr { file: dir });
+    let walk_ns = took_ns(Op::Open { path: ["d"; 16].join("/"), create: None });
+    assert!(walk_ns <= 20 * answer_ns, "{walk_ns} ns, where one answer takes {answer_ns}");
+}
+
+#[test]
 fn directories_are_made_walked_through_and_removed_when_empty() {
     let mut house = House::build(Plan::default());
     let root = house.client.root(house.mount).unwrap();
