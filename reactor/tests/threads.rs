@@ -212,8 +212,8 @@ fn scheduling_policies_take_effect_on_the_thread_alone() {
     assert_eq!((stat_field(NICE), stat_field(POLICY)), before);
 }
 
-/// Gives up every capability, and the right to raise its priority, for the calling thread and
-/// what it starts.
+/// Gives up every capability, and with them the right to raise its priority above the usual one,
+/// for the calling thread and what it starts.
 fn drop_privileges() {
     #[repr(C)]
     struct Header {
@@ -221,6 +221,9 @@ fn drop_privileges() {
         pid: i32,
     }
     const VERSION_3: u32 = 0x2008_0522;
+    // SAFETY: no memory is involved; 0 is the calling thread. Tests may be run at any priority.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 0) };
+    assert_eq!(result, 0, "setpriority: {}", std::io::Error::last_os_error());
     let header = Header { version: VERSION_3, pid: 0 };
     let none = [[0_u32; 3]; 2];
     // SAFETY: both structures have capset(2)'s layout for version 3 and outlive the call.
