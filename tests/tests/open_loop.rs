@@ -42,10 +42,9 @@ impl Backend for Mounted {
         Ok(())
     }
 
-    fn poll(&mut self, _now_ns: u64, done: &mut dyn FnMut(IoDone<client::File, Buffer>)) -> usize {
+    fn poll(&mut self, _now_ns: u64, mut done: impl FnMut(IoDone<client::File, Buffer>)) {
         let now = self.0.now();
         self.0.client.turn(now);
-        let mut count = 0;
         while let Some(finished) = self.0.client.next_done(self.0.mount) {
             let result = match finished.result {
                 Ok(Output::Opened { file, attributes }) => {
@@ -57,9 +56,7 @@ impl Backend for Mounted {
                 Err(error) => Err(IoError { errno: error.errno(), message: error.to_string() }),
             };
             done(IoDone { tag: finished.tag, buf: finished.buffer, result, done_ns: now.0 });
-            count += 1;
         }
-        count
     }
 }
 

@@ -6,7 +6,7 @@
 //! Faults survived: a server that leaves the attributes out of a reply (they are asked for), and one
 //! that hands out something that is no regular file.
 
-use client::{Client, Done, File, MountId, Op, Output, Received, Submission};
+use client::{Client, Error, File, Finished, MountId, Op, Output, Received, Submission};
 use hugepages::{Buffer, Pool};
 use reactor::{Clock, Timestamp};
 use verbs::Provider;
@@ -19,7 +19,8 @@ const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
 const EIO: i32 = 5;
 
-type Finished = IoDone<File, IoBuffer>;
+/// What the client says of an operation.
+type Told = Result<Output, Error>;
 
 /// A buffer as the runners see it: it reads as the data that came for it, where that was left in
 /// the memory that it arrived in.
@@ -144,24 +145,19 @@ impl<P: Provider> MountBackend<P> {
     }
 
     /// What a result means to the runner; `None` when there is one more thing to ask.
-    fn finished(&mut self, mut done: Done, done_ns: u64) -> Option<Finished> {
-        let received = done.take_received();
-        let Done { tag, result, buffer, .. } = done;
-        let buf = buffer.map(|buffer| IoBuffer { buffer, received });
-        let result = match result {
-            Ok(output) => self.result(tag, output)?,
+    #[cold] // Reads and writes that succeed do not come here.
+    fn result(&mut self, tag: u64, told: Told) -> Option<Result<IoResult<File>, IoError>> {
+        let output = match told {
+            Ok(output) => output,
             Err(error) => {
                 self.unsized_files.retain(|(of, _)| *of != tag);
-                Err(IoError { errno: error.errno(), message: error.to_string() })
+                return Some(Err(IoError { errno: error.errno(), message: error.to_string() }));
             }
         };
-        Some(IoDone { tag, buf, result, done_ns })
-    }
-
-    fn result(&mut self, tag: u64, output: Output) -> Option<Result<IoResult<File>, IoError>> {
         Some(match output {
-            Output::Read { count, .. } => Ok(IoResult::Bytes(count)),
-            Output::Written { count, .. } => Ok(IoResult::Bytes(count)),
+            Output::Read { count, .. } | Output::Written { count, .. } => {
+                Ok(IoResult::Bytes(count))
+            }
             Output::Opened { file, attributes: Some(found) } => {
                 regular(found.file_type).map(|()| opened(file, found.size))
             }
@@ -222,19 +218,33 @@ impl<P: Provider> Backend for MountBackend<P> {
     }
 
     #[inline]
-    fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(Finished)) -> usize {
+    fn poll(&mut self, now_ns: u64, mut done: impl FnMut(IoDone<File, IoBuffer>)) {
         self.client.turn(Timestamp(now_ns));
-        let mut count = 0;
         let mut done_ns = None;
-        while let Some(result) = self.client.next_done(self.mount) {
+        while let Some((tag, buf, told)) = self.client.look_at_done(self.mount, taken) {
             let done_ns = *done_ns.get_or_insert_with(|| self.clock.now().0);
-            if let Some(finished) = self.finished(result, done_ns) {
-                done(finished);
-                count += 1;
-            }
+            let result = match told {
+                Ok(bytes) => Ok(IoResult::Bytes(bytes)),
+                Err(told) => match self.result(tag, told) {
+                    Some(result) => result,
+                    None => continue,
+                },
+            };
+            done(IoDone { tag, buf, result, done_ns });
         }
-        count
     }
+}
+
+/// Tag and buffer of a result, and the bytes of a READ or WRITE or, copied, what else it says.
+#[inline]
+fn taken(done: Finished<'_>) -> (u64, Option<IoBuffer>, Result<u32, Told>) {
+    let told = match done.result {
+        Ok(Output::Read { count, .. } | Output::Written { count, .. }) => Ok(*count),
+        other => Err(other.clone()),
+    };
+    let received = done.received.take();
+    let buf = done.buffer.take().map(|buffer| IoBuffer { buffer, received });
+    (done.tag, buf, told)
 }
 
 fn opened(file: File, size_bytes: u64) -> IoResult<File> {

@@ -103,10 +103,8 @@ impl Backend for Local {
         Ok(())
     }
 
-    fn poll(&mut self, _now_ns: u64, done: &mut dyn FnMut(IoDone<usize, Vec<u8>>)) -> usize {
-        let count = self.done.len();
+    fn poll(&mut self, _now_ns: u64, done: impl FnMut(IoDone<usize, Vec<u8>>)) {
         self.done.drain(..).for_each(done);
-        count
     }
 }
 

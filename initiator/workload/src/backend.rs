@@ -19,9 +19,8 @@ pub trait Backend {
     /// Queues an operation. When the queue is full it comes back untouched.
     fn submit(&mut self, io: Io<Self::File, Self::Buf>) -> Result<(), Io<Self::File, Self::Buf>>;
 
-    /// Pushes out what was queued (one doorbell) and takes what has completed. Returns how many
-    /// completions were handed to `done`.
-    fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(IoDone<Self::File, Self::Buf>)) -> usize;
+    /// Pushes out what was queued (one doorbell) and hands what has completed to `done`.
+    fn poll(&mut self, now_ns: u64, done: impl FnMut(IoDone<Self::File, Self::Buf>));
 }
 
 /// An operation.

@@ -243,7 +243,7 @@ impl<B: Backend> Runner<B> {
     pub fn turn(&mut self, now_ns: u64, backend: &mut B) -> RunnerProgress {
         self.begin(now_ns, backend);
         if self.in_flight > 0 {
-            backend.poll(now_ns, &mut |done| self.arrive(done));
+            backend.poll(now_ns, |done| self.arrive(done));
         }
         self.end(now_ns)
     }

@@ -25,8 +25,7 @@ impl Backend for Flat {
         Ok(())
     }
 
-    fn poll(&mut self, now_ns: u64, done: &mut dyn FnMut(IoDone<(), Box<[u8]>>)) -> usize {
-        let count = self.queue.len();
+    fn poll(&mut self, now_ns: u64, mut done: impl FnMut(IoDone<(), Box<[u8]>>)) {
         for Io { tag, op } in self.queue.drain(..) {
             let (buf, result) = match op {
                 IoOp::Open { .. } => (None, IoResult::Opened { file: (), size_bytes: 0 }),
@@ -45,7 +44,6 @@ impl Backend for Flat {
             };
             done(IoDone { tag, buf, result: Ok(result), done_ns: now_ns });
         }
-        count
     }
 }
 

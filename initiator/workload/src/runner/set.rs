@@ -29,7 +29,7 @@ impl<B: Backend> RunnerSet<B> {
         for runner in &mut self.runners {
             runner.begin(now_ns, backend);
         }
-        backend.poll(now_ns, &mut |done| match self.runners.get_mut(owner(&done) as usize) {
+        backend.poll(now_ns, |done| match self.runners.get_mut(owner(&done) as usize) {
             Some(runner) => runner.arrive(done),
             None => self.unknown_tags += 1,
         });
