@@ -43,6 +43,7 @@ impl<P: Provider> Connection<P> {
             self.on_completion(completion, now, up);
             rest = behind;
         }
+        self.give_receives_back(now);
         rest
     }
 

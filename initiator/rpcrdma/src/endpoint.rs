@@ -1,7 +1,7 @@
 //! All connections of one reactor: one completion queue per device, polled in batches, and one
 //! doorbell per connection and turn.
 //!
-//! A turn is [`Endpoint::flush`] (post what is due), then [`Endpoint::poll`] (completions);
+//! A turn is [`Endpoint::flush`] (post what is to be sent), then [`Endpoint::poll`] (completions);
 //! [`Endpoint::poll_events`] runs on a timer, for connection events cost a system call each. The
 //! cost of a turn does not depend on how many connections are idle.
 
@@ -201,13 +201,13 @@ impl<P: Provider> Endpoint<P> {
         Ok(())
     }
 
-    /// Posts what is due, with one doorbell a queue and connection.
+    /// Posts what was prepared to be sent, with one doorbell a connection.
     pub fn flush(&mut self, now: Timestamp) {
         let mut next = std::mem::replace(&mut self.touched, END);
         while let Some(place) = self.places.get_mut(next as usize) {
             next = std::mem::replace(&mut place.next, UNLISTED);
             if let Some(connection) = &mut place.connection {
-                connection.post(now);
+                connection.post_sends(now);
             }
         }
     }
@@ -275,6 +275,7 @@ impl<P: Provider> Endpoint<P> {
             if connection.take_wake() {
                 up.wake(connection.id);
             }
+            connection.give_receives_back(now);
             connection.restless = !connection.is_calm();
             gone += usize::from(self.after_drain(index, now, up));
         }

@@ -172,6 +172,8 @@ fn a_connection_that_is_closed_while_it_drains_ends_as_closed() {
 fn a_completion_of_a_send_that_is_not_in_flight_is_counted_and_ignored() {
     let mut endpoint = endpoint();
     let connection = established(&mut endpoint);
+    // It has no queue pair yet, to which its Receives could be posted.
+    connection.link = None;
     for count in 1..4 {
         let id = connection.work_id;
         let batch = [Completion { wr_id: id.with(Kind::Send, 3), ..Completion::default() }];

@@ -1,8 +1,8 @@
 //! The Receive Queue of a connection: buffers that are posted, held by a Reply, or due for reposting.
 //!
 //! Every path that ends a Receive's use puts it on the repost list. Once it is long enough the list
-//! goes out as one chain, in front of the next Sends: no call leaves before the Receive for its reply
-//! is there, since the queue has as many more as may be due.
+//! goes out as one chain, behind the completions that made it so: no call leaves before the Receive
+//! for its reply is there, since the queue has as many more as may be due.
 
 use hugepages::{Buffer, Pool};
 use verbs::{Connection, PostError, RecvWr};
@@ -49,16 +49,19 @@ impl Receives {
         }
     }
 
-    /// Posts all that are due as one chain, if they are enough.
+    /// Whether those that are due for posting are enough.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.repost.len() >= BATCH as usize
+    }
+
+    /// Posts all that are due as one chain.
     pub(crate) fn post<C: Connection>(
         &mut self,
         link: &mut C,
         id: WorkId,
         counters: &mut Counters,
     ) -> Result<(), PostError> {
-        if self.repost.len() < BATCH as usize {
-            return Ok(());
-        }
         let Self { loans, repost, message_len_max, .. } = self;
         let chain = repost.iter().map(|&index| {
             let loan = &mut loans[index];

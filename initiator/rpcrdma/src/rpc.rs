@@ -233,16 +233,32 @@ impl<P: Provider> Connection<P> {
         wake && !planted!(self.config, ForgetWake)
     }
 
-    /// Posts what is due: first the Receives that were dealt with, so that no call leaves before the
-    /// one for its reply is there, then what was prepared to be sent.
-    pub(crate) fn post(&mut self, now: Timestamp) {
+    /// Posts the Receives that were dealt with, if they are enough. Not only in front of Sends: a
+    /// server that says things twice must not find fewer of them for it.
+    #[inline(always)]
+    pub(crate) fn give_receives_back(&mut self, now: Timestamp) {
+        if self.receives.is_due() {
+            self.post_receives(now);
+        }
+    }
+
+    #[inline(never)]
+    fn post_receives(&mut self, now: Timestamp) {
         let Some(link) = self.link.as_mut().filter(|_| self.state == State::Established) else {
             return;
         };
-        let Self { receives, sender, work_id, counters, .. } = self;
-        let posted = receives.post(link, *work_id, counters);
-        let posted = posted.and_then(|()| sender.ring_doorbell(link, *work_id, counters));
-        if let Err(error) = posted {
+        if let Err(error) = self.receives.post(link, self.work_id, &mut self.counters) {
+            self.lose(Loss::Post(error.errno), now);
+        }
+    }
+
+    /// Posts what was prepared to be sent.
+    pub(crate) fn post_sends(&mut self, now: Timestamp) {
+        let Some(link) = self.link.as_mut().filter(|_| self.state == State::Established) else {
+            return;
+        };
+        let Self { sender, work_id, counters, .. } = self;
+        if let Err(error) = sender.ring_doorbell(link, *work_id, counters) {
             self.lose(Loss::Post(error.errno), now);
         }
         #[cfg(feature = "planted-faults")]

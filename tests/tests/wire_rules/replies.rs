@@ -277,3 +277,20 @@ fn answers_to_the_servers_own_calls_keep_the_rules_for_servers() {
         }
     }
 }
+
+#[test]
+fn replies_given_twice_found_no_receive_until_the_client_sent_again() {
+    let mut plan = plan(4096, Registration::Static);
+    (plan.transport.max_requests, plan.transport.send_batch) = (2, Some(1));
+    // As config.rs counts them, less those that may wait to be posted.
+    let receives = 2 + (2 + BACKCHANNEL_SLOTS + 2);
+    let mut stage = Stage::mounted(plan, |_| ());
+    let call = stage.call_of(Op::Getattr { file: file() }, None);
+    let reply = reply_to(&call, 0, &right_reply(&call.rpc).0);
+    for _ in 0..100 {
+        (0..receives).for_each(|_| stage.server.send(&reply));
+        stage.step();
+    }
+    assert_eq!(stage.take_done().len(), 1);
+    assert_eq!(stage.fabric.overruns(), 0);
+}
